@@ -1,0 +1,15 @@
+/*
+ * rill/rill.h - everything of the core; the adapters have their own headers.
+ */
+#ifndef RILL_RILL_H
+#define RILL_RILL_H
+
+#include <rill/base.h>
+#include <rill/client.h>
+#include <rill/conn.h>
+#include <rill/hub.h>
+#include <rill/limits.h>
+#include <rill/metrics.h>
+#include <rill/room.h>
+
+#endif
