@@ -9,10 +9,14 @@
 #include "base/bytes.h"
 #include "wire/ws.h"
 
-/* What was agreed on for one connection. */
+/*
+ * What was agreed on for one connection.  A window of 8 bits is only ever
+ * one that the other side asked this side to send with: zlib has none of
+ * that size, so such messages are written without any reference back.
+ */
 typedef struct rill__pmd_params {
   bool server_no_takeover, client_no_takeover;
-  uint8_t server_bits, client_bits; /* 9 to 15 */
+  uint8_t server_bits, client_bits; /* 8 to 15 */
 } rill__pmd_params;
 
 /* Are windows, levels and the like of |opts| in their ranges? */
@@ -24,10 +28,15 @@ bool rill__pmd_opts_ok(const rill_deflate_opts *opts);
  * the answer's value in |answer| for the first acceptable offer; false where
  * there is none, which is no error.  Linear in the length of |offers|.
  *
+ * A client that does not offer client_max_window_bits may send with a window
+ * of 15 bits whatever |opts| says; where |opts| says less, such a client is
+ * told not to keep its window, so that what is held between messages stays
+ * within |opts|.
+ *
  * offer writes what a client asks for; confirm reads the server's answer:
  * false where it is not an answer to that offer (RFC 7692 section 7.1:
  * fail the connection).  An empty |answer| means that it was declined:
- * *on is then false.
+ * *on is then false.  An offer that is not enabled is the empty string.
  */
 bool rill__pmd_accept(const rill_deflate_opts *opts, rill_str offers,
                       rill__pmd_params *params, char answer[160]);
@@ -67,21 +76,26 @@ int rill__pmd_deflate_shared(rill__ws_env *env, uint8_t bits,
 void rill__pmd_foreign(rill__pmd *pmd);
 
 /*
- * Inflating: the reader's side.  begin before the first byte of a message;
- * then inflate, which appends to |*chunk| (grown as needed, moved perhaps;
- * counted in env->assembly_bytes by the caller through |*grown|), until |len|
- * bytes are taken; |last| ends the message.  Stops within one buffer of
- * |max| bytes of output, and of inflate_ratio where more than 16 KiB have
- * come out.
+ * Inflating: the reader's side.  begin before the first byte of a message
+ * (RILL_ERR_NOMEM); then inflate, which reads from |*in| and writes to |out|
+ * as much as it can, and leaves in |*in|, |*len| and |*room| what is left of
+ * both.  Everything is read and written when |*len| is 0 and |*room| is not.
  *
- * RILL_ERR_TOO_BIG  more than |max|
- * RILL_ERR_LIMIT    more than inflate_ratio
+ * done tells whether the bytes so far are a complete run of blocks.  Where
+ * it is false at the end of a message, the tail that senders take off
+ * (00 00 ff ff) is to be inflated too; where it is false then, the data was
+ * not complete.  end follows begin in any case, NULL included.
+ *
  * RILL_ERR_PROTO    not deflate data
  * RILL_ERR_NOMEM    out of memory
  */
 int rill__pmd_inflate_begin(rill__pmd *pmd, rill__ws_env *env);
-int rill__pmd_inflate(rill__pmd *pmd, rill__ws_env *env, const uint8_t *data,
-                      size_t len, bool last, size_t max, rill__chunk **chunk);
+int rill__pmd_inflate(rill__pmd *pmd, rill__ws_env *env, const uint8_t **in,
+                      size_t *len, uint8_t *out, size_t *room);
+bool rill__pmd_inflate_done(const rill__pmd *pmd);
 void rill__pmd_inflate_end(rill__pmd *pmd, rill__ws_env *env);
+
+/* Frees the idle streams of |env|. */
+void rill__pmd_pool_free(rill__ws_env *env);
 
 #endif

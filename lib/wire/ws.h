@@ -35,23 +35,33 @@ enum {
 /* The longest header of a frame: 2 + 8 + 4 bytes. */
 #define RILL__WS_HEADER_MAX 14
 
-typedef struct rill__ws_input rill__ws_input;
-typedef struct rill__pmd rill__pmd; /* wire/deflate.h */
+typedef struct rill__ws_input rill__ws_input; /* wire/ws_input.h */
+typedef struct rill__pmd rill__pmd;           /* wire/deflate.h */
 
 /* Shared by all WebSockets of a hub. */
 typedef struct rill__ws_env {
   const rill__alloc *alloc;
   const rill_limits *limits;
   rill__chunk_pool *chunks;
-  rill__link assembling;  /* the inputs that hold a part of a message */
-  size_t assembly_bytes;  /* what these hold in memory */
-  rill__ws_input *spare;  /* idle inputs, with their wslay contexts */
+  rill__link assembling; /* the inputs that hold a part of a message */
+  size_t assembly_bytes; /* capacity of the chunks of these */
+  rill__ws_input *spare; /* idle inputs, with their wslay contexts */
   uint32_t nspare;
   struct rill__pmd_pool *pmd; /* idle zlib streams; wire/deflate.c's */
+  /*
+   * Called from inside a feed of another WebSocket, where assembly_bytes is
+   * reached and |owner| has the largest part of a message: that part has
+   * been dropped, its WebSocket reads nothing more, and it should be closed
+   * with 4013.  Must not feed.  NULL: the WebSocket being fed fails instead.
+   */
+  void (*shed)(void *arg, void *owner);
+  void *shed_arg;
 } rill__ws_env;
 
+/* Returns 0.  |shed| is NULL afterwards; set it as needed. */
 int rill__ws_env_init(rill__ws_env *env, const rill__alloc *alloc,
                       const rill_limits *limits, rill__chunk_pool *chunks);
+/* Every WebSocket must have been finished. */
 void rill__ws_env_finish(rill__ws_env *env);
 
 /* One WebSocket; embedded in its conn. */
@@ -60,11 +70,16 @@ typedef struct rill__ws {
   rill__pmd *pmd;        /* NULL: permessage-deflate was not negotiated */
   void *owner;           /* the conn, for assembly's sake */
   bool client;           /* this side is the client: it masks */
+  bool ended;            /* a close, an error or a drop: nothing is read */
 } rill__ws;
 
 void rill__ws_init(rill__ws *ws, bool client, void *owner);
 /* Gives back what it holds, the pmd too. */
 void rill__ws_finish(rill__ws *ws, rill__ws_env *env);
+/* Lets go of a message that is not complete; nothing more is read. */
+void rill__ws_drop(rill__ws *ws, rill__ws_env *env);
+/* The one that holds the largest part of a message, or NULL.  O(these). */
+rill__ws *rill__ws_largest(const rill__ws_env *env);
 
 /* A complete message.  |data| is borrowed for the call and may be written. */
 typedef struct rill__ws_message {
@@ -95,16 +110,20 @@ typedef struct rill__ws_sink {
 typedef struct rill__ws_error {
   uint16_t code;      /* the close code to send, 0 where a handler failed */
   const char *reason; /* static, at most 123 bytes */
-  int limit;          /* index into RILL_LIMITS, or -1 */
+  int limit;          /* RILL__LIMIT_... of base/limits.h, or -1 */
 } rill__ws_error;
 
 /*
  * rill__ws_feed reads |len| bytes; |*used| is how many it took: all of them,
- * except after RILL_PAUSE, a close frame or an error.
+ * except after RILL_PAUSE, a close frame or an error.  |data| is written to.
+ * After an error what was held of a message is gone, and further calls take
+ * nothing and return RILL_ERR_CLOSED.
  *
  * RILL_PAUSE        the sink asked for it; feed the rest later
  * RILL_ERR_CLOSED   a close frame came (on_control has seen it)
  * RILL_ERR_PROTO    the peer broke the protocol or a limit: |error|
+ * RILL_ERR_LIMIT    assembly_bytes is reached and this WebSocket holds the
+ *                   most: |error| has 4013
  * RILL_ERR_NOMEM    out of memory: |error| has 1011
  * RILL_ERR_HANDLER  the sink failed
  */
@@ -169,7 +188,10 @@ void rill__ws_mask(uint8_t *dst, const uint8_t *src, size_t len,
  * 1007-1014, 3000-4999.) */
 bool rill__ws_close_code_ok(unsigned code);
 
-/* Sec-WebSocket-Accept of |key| (RFC 6455 4.2.2): 28 characters and NUL. */
+/*
+ * Sec-WebSocket-Accept of |key| (RFC 6455 4.2.2): 28 characters and NUL; the
+ * empty string where |key| is no key or SHA-1 is not to be had.
+ */
 void rill__ws_accept_key(rill_str key, char out[29]);
 /* Is |key| base64 of 16 bytes? */
 bool rill__ws_key_ok(rill_str key);

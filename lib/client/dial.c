@@ -1,0 +1,313 @@
+/*
+ * dial.c - the client's side of the opening handshake (RFC 6455 4.1): the
+ * states DIAL and HELLO.
+ */
+#include "client/dial.h"
+
+#include <mbedtls/base64.h>
+
+#include "hub/peer.h"
+#include "hub/request.h"
+#include "wire/deflate.h"
+#include "wire/url.h"
+
+void rill__dial_free(rill_conn *c) {
+  struct rill__dial *d = c->extra->dial;
+
+  rill__bytes_finish(&d->url);
+  rill__bytes_finish(&d->request);
+  rill__bytes_finish(&d->protocols);
+  rill__free(&c->hub->alloc, d, sizeof *d);
+  c->extra->dial = NULL;
+}
+
+void rill__dial_fail(rill_conn *c, rill_cause cause, int status,
+                     const char *reason) {
+  rill__peer *p = c->peer;
+
+  c->peer = NULL;
+  if (p != NULL) {
+    p->conn = NULL;
+    rill__peer_end(p, cause, RILL_CLOSE_ABNORMAL, 0, (unsigned)status,
+                   rill_s(reason));
+  }
+  rill__conn_kill(c);
+}
+
+static int make_key(rill_hub *hub, char key[25]) {
+  uint8_t nonce[16];
+  size_t len;
+
+  if (rill__hub_random(hub, nonce, sizeof nonce) != 0)
+    return RILL_ERR_RANDOM;
+  return mbedtls_base64_encode((uint8_t *)key, 25, &len, nonce,
+                               sizeof nonce) == 0
+             ? 0
+             : RILL_ERR_RANDOM;
+}
+
+static void header(rill__bytes *out, const char *name, const char *value) {
+  rill__http_add_header(out, rill_s(name), rill_s(value));
+}
+
+/* "a, b" of the subprotocols, which are kept for the answer. */
+static void add_protocols(struct rill__dial *d, const rill_dial_opts *opts) {
+  rill__bytes list;
+
+  if (opts->nsubprotocols == 0)
+    return;
+  rill__bytes_init(&list, d->request.alloc);
+  for (size_t i = 0; i < opts->nsubprotocols; i++) {
+    rill_str name = rill_s(opts->subprotocols[i]);
+    if (!rill__http_is_token(name))
+      list.failed = true;
+    if (i > 0)
+      rill__bytes_str(&list, ", ");
+    rill__bytes_add(&list, name.ptr, name.len);
+    rill__bytes_add(&d->protocols, name.ptr, name.len + 1);
+  }
+  if (list.failed)
+    d->request.failed = true;
+  else
+    rill__http_add_header(&d->request, rill_s("Sec-WebSocket-Protocol"),
+                          (rill_str){(char *)list.data, list.len});
+  rill__bytes_finish(&list);
+}
+
+static int write_request(rill_hub *hub, struct rill__dial *d,
+                         const rill__url *url, const rill_dial_opts *opts) {
+  rill__bytes *out = &d->request;
+  char key[25], offer[160];
+
+  if (make_key(hub, key) != 0)
+    return RILL_ERR_RANDOM;
+  rill__ws_accept_key(rill_s(key), d->accept);
+  rill__http_begin_request(out, rill_s("GET"), url->target);
+  rill__http_add_header(out, rill_s("Host"), url->authority);
+  header(out, "Upgrade", "websocket");
+  header(out, "Connection", "Upgrade");
+  header(out, "Sec-WebSocket-Key", key);
+  header(out, "Sec-WebSocket-Version", "13");
+  if (opts->origin != NULL)
+    header(out, "Origin", opts->origin);
+  add_protocols(d, opts);
+  if (opts->deflate.enabled) {
+    rill__pmd_offer(&opts->deflate, offer);
+    header(out, "Sec-WebSocket-Extensions", offer);
+  }
+  for (size_t i = 0; i < opts->nheaders; i++)
+    header(out, opts->headers[i].name, opts->headers[i].value);
+  rill__http_end(out);
+  return out->failed ? RILL_ERR_NOMEM : 0;
+}
+
+/* Decimal, 1 to 65535: rill__url_parse has checked. */
+static uint16_t port_of(rill_str s) {
+  unsigned n = 0;
+
+  for (size_t i = 0; i < s.len; i++)
+    n = n * 10 + (unsigned)(s.ptr[i] - '0');
+  return (uint16_t)n;
+}
+
+static bool opts_ok(const rill_dial_opts *opts) {
+  for (size_t i = 0; i < opts->nheaders; i++)
+    if (!rill__http_is_token(rill_s(opts->headers[i].name)) ||
+        !rill__http_is_value(rill_s(opts->headers[i].value)))
+      return false;
+  for (size_t i = 0; i < opts->nsubprotocols; i++)
+    if (!rill__http_is_token(rill_s(opts->subprotocols[i])))
+      return false;
+  return rill__pmd_opts_ok(&opts->deflate) &&
+         (opts->origin == NULL || rill__http_is_value(rill_s(opts->origin)));
+}
+
+static int prepare(rill_conn *c, rill_str text, const rill_dial_opts *opts) {
+  rill_hub *hub = c->hub;
+  rill__conn_extra *x = rill__conn_extra_of(c);
+  struct rill__dial *d;
+  rill__url url;
+
+  if (x == NULL)
+    return RILL_ERR_NOMEM;
+  d = rill__calloc(&hub->alloc, sizeof *d);
+  if (d == NULL)
+    return RILL_ERR_NOMEM;
+  x->dial = d;
+  rill__bytes_init(&d->url, &hub->alloc);
+  rill__bytes_init(&d->request, &hub->alloc);
+  rill__bytes_init(&d->protocols, &hub->alloc);
+  rill__bytes_add(&d->url, text.ptr, text.len);
+  if (d->url.failed)
+    return RILL_ERR_NOMEM;
+  text.ptr = (const char *)d->url.data;
+  if (rill__url_parse(text, &url) != 0 || url.secure)
+    return RILL_ERR_ARG;
+  d->target = (rill_dial_target){url.host, port_of(url.port), url.unix_path};
+  d->deflate = opts->deflate;
+  return write_request(hub, d, &url, opts);
+}
+
+int rill_dial(rill_peer *out, rill_hub *hub, const char *url,
+              const rill_dial_opts *opts, rill_time now) {
+  static const rill_dial_opts none;
+  rill_conn *c;
+  rill__peer *p;
+  int rv;
+
+  if (out != NULL)
+    *out = (rill_peer){0};
+  if (opts == NULL)
+    opts = &none;
+  if (now > hub->now)
+    hub->now = now;
+  if (!opts_ok(opts))
+    return RILL_ERR_ARG;
+  if (hub->draining || hub->nconns >= hub->config.limits.conns)
+    return RILL_ERR_LIMIT;
+  rv = rill__conn_make(&c, hub, RILL__DIAL);
+  if (rv != 0)
+    return rv;
+  rv = prepare(c, rill_s(url), opts);
+  p = rv == 0 ? rill__peer_new(hub, opts->handlers, opts->arg) : NULL;
+  if (p == NULL) {
+    c->state = RILL__DEAD;
+    rill__conn_drop(c);
+    return rv != 0 ? rv : RILL_ERR_NOMEM;
+  }
+  p->dialed = true;
+  p->conn = c;
+  c->peer = p;
+  c->since = rill__after(hub->now, hub->config.limits.head_ms);
+  rill__conn_arm(c);
+  rill__conn_ready(c);
+  if (out != NULL)
+    *out = rill__peer_handle(p);
+  return 0;
+}
+
+const rill_dial_target *rill_dial_target_of(const rill_conn *c) {
+  return c->extra != NULL && c->extra->dial != NULL ? &c->extra->dial->target
+                                                    : NULL;
+}
+
+void rill_dialed(rill_conn *c, int error, rill_time now) {
+  rill__hub_enter(c->hub, now);
+  if (c->state == RILL__DIAL && error != 0) {
+    rill__dial_fail(c, RILL_CAUSE_DIAL, 0, rill_strerror(error));
+  } else if (c->state == RILL__DIAL) {
+    struct rill__dial *d = c->extra->dial;
+    c->state = RILL__HELLO;
+    if (rill__conn_write(c, d->request.data, d->request.len))
+      rill__conn_ready(c);
+    rill__bytes_finish(&d->request);
+  }
+  rill__hub_leave(c->hub);
+}
+
+/* The subprotocol of the answer must be one that was asked for. */
+static bool take_subprotocol(rill_conn *c, rill_str answer) {
+  const rill__bytes *asked = &c->extra->dial->protocols;
+  size_t i = 0;
+
+  if (answer.len == 0)
+    return true;
+  while (i < asked->len) {
+    rill_str name = rill_s((const char *)asked->data + i);
+    if (rill_str_eq(name, answer)) {
+      c->peer->subprotocol = name; /* lives as long as the conn */
+      return true;
+    }
+    i += name.len + 1;
+  }
+  return false;
+}
+
+static bool take_extensions(rill_conn *c, rill_str answer) {
+  struct rill__dial *d = c->extra->dial;
+  rill__pmd_params params;
+  bool on = false;
+
+  if (answer.len == 0)
+    return true;
+  if (!d->deflate.enabled ||
+      !rill__pmd_confirm(&d->deflate, answer, &params, &on))
+    return false;
+  if (!on)
+    return true;
+  c->ws.pmd = rill__pmd_new(&c->hub->ws, true, &params, &d->deflate);
+  return c->ws.pmd != NULL;
+}
+
+/* RFC 6455 4.1, the numbered list at its end: why the answer is none. */
+static const char *judge(rill_conn *c) {
+  const rill__http_head *head = rill__http_head_of(c->http);
+  rill_str accept = rill__http_header(c->http, "sec-websocket-accept", 0);
+
+  if (head->status != 101)
+    return "the server did not switch protocols";
+  if (!rill__http_has_token(c->http, "upgrade", "websocket") ||
+      !rill__http_has_token(c->http, "connection", "upgrade"))
+    return "the answer is no WebSocket upgrade";
+  if (!rill_str_eq(accept, rill_s(c->extra->dial->accept)) ||
+      rill__http_header(c->http, "sec-websocket-accept", 1).ptr != NULL)
+    return "the Sec-WebSocket-Accept is wrong";
+  if (rill__http_header(c->http, "sec-websocket-extensions", 1).ptr != NULL ||
+      !take_extensions(
+          c, rill__http_header(c->http, "sec-websocket-extensions", 0)))
+    return "the server answered with an extension that was not asked for";
+  if (rill__http_header(c->http, "sec-websocket-protocol", 1).ptr != NULL ||
+      !take_subprotocol(
+          c, rill__http_header(c->http, "sec-websocket-protocol", 0)))
+    return "the server chose a subprotocol that was not asked for";
+  return NULL;
+}
+
+static void open_peer(rill_conn *c) {
+  rill_hub *hub = c->hub;
+  rill__peer *p = c->peer;
+  rill_request none = {.hub = hub, .http = c->http};
+  int rv = 0;
+
+  rill__conn_ws_open(c);
+  if (p->handlers->on_open != NULL) {
+    hub->in_handler = true;
+    rv = p->handlers->on_open(rill__peer_handle(p), &none, p->handlers_arg);
+    hub->in_handler = false;
+  }
+  rill__peer_handled(p, rv);
+  rill__http_free(c->http);
+  c->http = NULL;
+}
+
+int rill__dial_input(rill_conn *c, uint8_t *data, size_t len) {
+  size_t used = 0;
+  rill__http_step step;
+  const char *reason;
+
+  if (c->http == NULL)
+    c->http = rill__http_new(&c->hub->http, true);
+  if (c->http == NULL) {
+    rill__dial_fail(c, RILL_CAUSE_NOMEM, 0, "out of memory");
+    return RILL_ERR_NOMEM;
+  }
+  step = rill__http_feed(c->http, data, len, &used);
+  if (step == RILL__HTTP_MORE)
+    return 0;
+  if (step == RILL__HTTP_BAD) {
+    rill__dial_fail(c, RILL_CAUSE_PROTO, 0,
+                    rill__http_error_of(c->http).reason);
+    return RILL_ERR_PROTO;
+  }
+  reason = judge(c);
+  if (reason != NULL) {
+    int status = rill__http_head_of(c->http)->status;
+    rill__dial_fail(c, status == 101 ? RILL_CAUSE_PROTO : RILL_CAUSE_REFUSED,
+                    status == 101 ? 0 : status, reason);
+    return RILL_ERR_PROTO;
+  }
+  open_peer(c);
+  if (c->state == RILL__OPEN && used < len)
+    return rill__conn_ws_input(c, data + used, len - used);
+  return 0;
+}

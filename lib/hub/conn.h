@@ -1,0 +1,160 @@
+/*
+ * conn.h - one byte stream.
+ *
+ * States, and what |since| means in each:
+ *
+ *   DIAL     wants to be connected            when to give up
+ *   HELLO    client: the answer is awaited    when to give up
+ *   HTTP     between or inside requests       when the request must be whole
+ *   VERDICT  a request waits for its answer   when that is taken as 503
+ *   OPEN     WebSocket messages               when the message in progress
+ *                                             must be whole, or RILL_NEVER
+ *   CLOSING  this side has sent a close       when to cut
+ *   FLUSH    the rest of the output, no input when to cut
+ *   DEAD     the adapter closes it            -
+ *
+ *   accepted: HTTP -> VERDICT -> HTTP (keep-alive) or OPEN
+ *   dialed:   DIAL -> HELLO -> OPEN
+ *   all:      OPEN -> CLOSING -> FLUSH -> DEAD, with short cuts to the right
+ */
+#ifndef RILL__CONN_H
+#define RILL__CONN_H
+
+#include "hub/hub.h"
+
+typedef enum rill__state {
+  RILL__DIAL,
+  RILL__HELLO,
+  RILL__HTTP,
+  RILL__VERDICT,
+  RILL__OPEN,
+  RILL__CLOSING,
+  RILL__FLUSH,
+  RILL__DEAD
+} rill__state;
+
+/* Flags. */
+enum {
+  RILL__PAUSED = 1,      /* rill_pause, or a handler said RILL_PAUSE */
+  RILL__THROTTLED = 2,   /* over a message rate; until |throttled_until| */
+  RILL__SOFT = 4,        /* the queue is over its soft limit */
+  RILL__BUSY_TOLD = 8,   /* rill_send said RILL_BUSY: on_drain is owed */
+  RILL__ANSWER = 16,     /* the last output was for this conn alone */
+  RILL__HALF_OPEN = 32,  /* counted in hub->nhalf_open */
+  RILL__SECURE = 64,     /* TLS ends before rill */
+  RILL__ENDED = 128,     /* the peer's side of the stream has ended */
+  RILL__PINGED = 256,    /* a ping is not answered yet; |pinged| is when */
+  RILL__PONG_OWED = 512, /* extra->pong waits for room in the queue */
+  RILL__BLOCKED = 1024,  /* the stream took less than was pending */
+  RILL__LINGER = 2048,   /* FLUSH of a client: the server closes first */
+  RILL__KEEP = 4096      /* the connection lives on after the answer */
+};
+
+/* What few conns need, made when needed. */
+typedef struct rill__conn_extra {
+  rill__bytes held;           /* input that a pause keeps */
+  rill_time throttled_until;  /* reading goes on then */
+  rill_time throttled_since;  /* first throttled without having caught up */
+  uint8_t pong[125];          /* the newest unanswered ping's payload */
+  uint8_t pong_len;
+  rill__bytes address;        /* where it is not the address record's */
+  struct rill__dial *dial;    /* of an outbound conn; client/dial.c */
+  bool held_due;              /* resumed: the held input is to be fed */
+} rill__conn_extra;
+
+struct rill_conn {
+  rill_hub *hub;
+  rill__peer *peer;
+  rill_request *request; /* in VERDICT, while it is not answered */
+  rill_conn_arg arg;
+  rill__link all;   /* hub->conns */
+  rill__link ready; /* hub->ready */
+  rill__outq out;
+  rill__ws ws;
+  rill__http *http;
+  const rill__route *route;
+  rill__address *address;
+  rill__conn_extra *extra;
+  rill__timer timer;
+  rill_time since;
+  rill_time heard;  /* the last bytes */
+  rill_time pinged; /* when the outstanding ping was sent */
+  rill_time slow;   /* when the queue went over soft; RILL_NEVER */
+  rill_time messages, bytes, controls; /* buckets */
+  uint16_t flags;
+  uint16_t port;
+  uint16_t sent_code; /* of the close frame that was sent, or 0 */
+  uint8_t cause;      /* rill_cause of a close that this side began */
+  uint8_t state;
+  uint8_t variant; /* fanout.h */
+};
+
+static inline bool rill__conn_is(const rill_conn *c, unsigned flag) {
+  return (c->flags & flag) != 0;
+}
+
+void rill__conn_ready(rill_conn *c);
+/* Recomputes when the conn's timer is due. */
+void rill__conn_arm(rill_conn *c);
+rill__conn_extra *rill__conn_extra_of(rill_conn *c); /* NULL: no memory */
+bool rill__conn_hold(rill_conn *c, const uint8_t *data, size_t len);
+
+/* A conn with nothing decided yet: shared by accept and dial. */
+int rill__conn_make(rill_conn **out, rill_hub *hub, rill__state state);
+
+/* Frees a dead conn and what it holds. */
+void rill__conn_drop(rill_conn *c);
+
+/* Queues bytes that are not messages; false: no memory, the conn is cut. */
+bool rill__conn_write(rill_conn *c, const void *data, size_t len);
+
+/* Ends input; what is queued still goes out, then DEAD. */
+void rill__conn_flush(rill_conn *c);
+/* Ends at once. */
+void rill__conn_kill(rill_conn *c);
+
+/* Feeds what a pause has kept, as far as it goes. */
+void rill__conn_feed_held(rill_conn *c);
+
+/* ---- conn_http.c: HTTP and VERDICT ---- */
+int rill__conn_http_input(rill_conn *c, uint8_t *data, size_t len);
+void rill__conn_http_error(rill_conn *c, int status, const char *reason);
+void rill__conn_http_next(rill_conn *c); /* after an answer */
+void rill__conn_http_timeout(rill_conn *c);
+
+/* ---- conn_ws.c: OPEN and CLOSING ---- */
+int rill__conn_ws_input(rill_conn *c, uint8_t *data, size_t len);
+void rill__conn_ws_open(rill_conn *c); /* the handshake is done */
+/* Begins a close: the frame is queued, |cause| is kept. */
+void rill__conn_ws_close(rill_conn *c, rill_cause cause, unsigned code,
+                         rill_str reason);
+/* A failure of the peer's: close frame, on_close, no more input. */
+void rill__conn_ws_fail(rill_conn *c, rill_cause cause, unsigned code,
+                        const char *reason);
+/* No close frame. */
+void rill__conn_ws_cut(rill_conn *c, rill_cause cause, const char *reason);
+bool rill__conn_ws_frame(rill_conn *c, uint8_t first, const void *data,
+                         size_t len);
+void rill__conn_ws_pong(rill_conn *c); /* the one that is owed */
+void rill__conn_ws_ping(rill_conn *c);
+
+/* ---- heartbeat.c ---- */
+rill_time rill__heartbeat_due(const rill_conn *c);
+void rill__heartbeat_tick(rill_conn *c);
+/* Stops reading until |until|; false if it did. */
+bool rill__throttle(rill_conn *c, rill_time until);
+
+/* ---- send.c: messages ---- */
+/* 0, RILL_BUSY or an error of rill_send. */
+int rill__conn_send(rill_conn *c, const rill_msg *msg, rill_overflow overflow);
+/* Queues |count| encoded frames, bytes [from, to) of |chunk|. */
+int rill__conn_queue(rill_conn *c, rill__chunk *chunk, uint32_t from,
+                     uint32_t to, uint32_t count, rill_overflow overflow);
+
+/* ---- client/dial.c: DIAL and HELLO ---- */
+int rill__dial_input(rill_conn *c, uint8_t *data, size_t len);
+void rill__dial_free(rill_conn *c);
+void rill__dial_fail(rill_conn *c, rill_cause cause, int status,
+                     const char *reason);
+
+#endif

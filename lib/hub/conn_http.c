@@ -1,0 +1,134 @@
+/*
+ * conn_http.c - the states HTTP and VERDICT: heads, bodies, answers.
+ */
+#include "hub/conn.h"
+
+#include "hub/request.h"
+
+static void counted_error(rill_conn *c) {
+  rill__http_error e = rill__http_error_of(c->http);
+
+  c->hub->metrics.bad_requests_total++;
+  rill__hub_breach(c->hub, e.limit);
+  rill__conn_http_error(c, e.status, e.reason);
+}
+
+void rill__conn_http_error(rill_conn *c, int status, const char *reason) {
+  rill__bytes out;
+
+  rill__bytes_init(&out, &c->hub->alloc);
+  rill__http_error_answer(&out, status, rill_s(reason), true, false);
+  if (out.failed)
+    rill__conn_kill(c);
+  else if (rill__conn_write(c, out.data, out.len))
+    rill__conn_flush(c);
+  rill__bytes_finish(&out);
+}
+
+/* A head is complete: may the body come? */
+static bool go_on(rill_conn *c) {
+  const rill__http_head *head = rill__http_head_of(c->http);
+  static const char proceed[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+  if (!head->has_body)
+    return true;
+  if (head->upgrade) {
+    rill__conn_http_error(c, 400, "an upgrade request has no body");
+    return false;
+  }
+  c->since = rill__after(c->hub->now, c->hub->config.limits.body_ms);
+  rill__conn_arm(c);
+  return !head->expect || rill__conn_write(c, proceed, sizeof proceed - 1);
+}
+
+/*
+ * Reads on.  A request that is answered at once leaves the state HTTP or
+ * OPEN, and what follows in |data| is read there; one that waits keeps it.
+ */
+int rill__conn_http_input(rill_conn *c, uint8_t *data, size_t len) {
+  rill_hub *hub = c->hub;
+
+  while (len > 0 && c->state == RILL__HTTP) {
+    size_t used = 0;
+    rill__http_step step;
+
+    if (c->http == NULL) {
+      c->http = rill__http_new(&hub->http, false);
+      if (c->http == NULL) {
+        rill__conn_kill(c);
+        return RILL_ERR_NOMEM;
+      }
+      if (!rill__conn_is(c, RILL__HALF_OPEN)) {
+        c->since = rill__after(hub->now, hub->config.limits.head_ms);
+        rill__conn_arm(c);
+      }
+    }
+    step = rill__http_feed(c->http, data, len, &used);
+    data += used;
+    len -= used;
+    if (step == RILL__HTTP_BAD) {
+      counted_error(c);
+      return RILL_ERR_PROTO;
+    }
+    if (step == RILL__HTTP_HEAD && !go_on(c))
+      return RILL_ERR_PROTO;
+    if (step == RILL__HTTP_HEAD && !rill__http_head_of(c->http)->has_body &&
+        rill__http_head_of(c->http)->upgrade)
+      step = RILL__HTTP_DONE;
+    if (step == RILL__HTTP_HEAD && len == 0 &&
+        !rill__http_head_of(c->http)->has_body)
+      step = rill__http_feed(c->http, data, 0, &used);
+    if (step == RILL__HTTP_DONE) {
+      int rv = rill__request_run(c);
+      if (rv < 0)
+        return rv;
+    }
+  }
+  if (len == 0)
+    return 0;
+  switch ((rill__state)c->state) {
+  case RILL__OPEN:
+    return rill__conn_ws_input(c, data, len);
+  case RILL__VERDICT:
+    if (rill__conn_hold(c, data, len))
+      return 0;
+    rill__conn_kill(c);
+    return RILL_ERR_NOMEM;
+  default:
+    return 0; /* behind the last request of the connection */
+  }
+}
+
+void rill__conn_http_next(rill_conn *c) {
+  rill_hub *hub = c->hub;
+
+  rill__http_free(c->http);
+  c->http = NULL;
+  if (!rill__conn_is(c, RILL__KEEP) || hub->draining) {
+    rill__conn_flush(c);
+    return;
+  }
+  c->state = RILL__HTTP;
+  c->since = rill__after(hub->now, hub->config.limits.keepalive_ms);
+  rill__conn_arm(c);
+  rill__conn_ready(c);
+}
+
+void rill__conn_http_timeout(rill_conn *c) {
+  rill_hub *hub = c->hub;
+
+  if (c->state == RILL__VERDICT) {
+    hub->metrics.limit_verdict_ms++;
+    rill__request_expire(c);
+  } else if (c->http == NULL && !rill__conn_is(c, RILL__HALF_OPEN)) {
+    hub->metrics.limit_keepalive_ms++;
+    rill__conn_flush(c);
+  } else {
+    bool body = c->http != NULL &&
+                rill__http_head_of(c->http)->method.len > 0 &&
+                rill__http_head_of(c->http)->has_body;
+    hub->metrics.limit_head_ms += !body;
+    hub->metrics.limit_body_ms += body;
+    rill__conn_http_error(c, 408, "the request took too long");
+  }
+}

@@ -1,0 +1,337 @@
+/*
+ * conn_ws.c - the states OPEN and CLOSING: messages, control frames, the
+ * close handshake (RFC 6455 5.5, 7).
+ */
+#include "hub/conn.h"
+
+#include "hub/peer.h"
+#include "wire/deflate.h"
+
+void rill__conn_ws_open(rill_conn *c) {
+  rill_hub *hub = c->hub;
+  rill__peer *p = c->peer;
+
+  rill__fanout_close(hub, &hub->fanout);
+  c->state = RILL__OPEN;
+  c->since = RILL_NEVER;
+  c->heard = hub->now;
+  c->variant = 0;
+  if (c->ws.client)
+    c->variant = RILL__VARIANT_OWN;
+  else if (c->ws.pmd != NULL)
+    c->variant = (uint8_t)(rill__pmd_send_bits(c->ws.pmd) - 8);
+  p->variant = c->variant;
+  c->out.torn = c->out.bytes; /* the handshake, which is no frame */
+  p->open = p->told = true;
+  hub->fanout.all.n[c->variant]++;
+  hub->peers.open++;
+  hub->metrics.peers_total++;
+  if (c->extra != NULL && c->extra->held.len > 0)
+    rill__peer_due(p, RILL__DUE_INPUT);
+  rill__conn_arm(c);
+  rill__conn_ready(c);
+}
+
+/* No more messages in or out of rooms. */
+static void stop(rill_conn *c) {
+  rill_hub *hub = c->hub;
+
+  if (c->peer == NULL || !c->peer->open)
+    return;
+  rill__fanout_close(hub, &hub->fanout);
+  c->peer->open = false;
+  hub->fanout.all.n[c->variant]--;
+  hub->peers.open--;
+}
+
+static void end(rill_conn *c, rill_cause cause, unsigned code,
+                rill_str reason) {
+  rill__peer *p = c->peer;
+
+  if (p == NULL)
+    return;
+  stop(c);
+  c->peer = NULL;
+  p->conn = NULL;
+  rill__peer_end(p, cause, code, c->sent_code, 0, reason);
+}
+
+bool rill__conn_ws_frame(rill_conn *c, uint8_t first, const void *data,
+                         size_t len) {
+  uint8_t frame[RILL__WS_HEADER_MAX + 125], mask[4];
+  size_t n;
+
+  if (c->ws.client && rill__hub_random(c->hub, mask, sizeof mask) != 0) {
+    rill__conn_ws_cut(c, RILL_CAUSE_NOMEM, "no randomness for a mask");
+    return false;
+  }
+  n = rill__ws_header(frame, first, len, c->ws.client ? mask : NULL);
+  if (c->ws.client)
+    rill__ws_mask(frame + n, data, len, mask, 0);
+  else if (len > 0)
+    memcpy(frame + n, data, len);
+  return rill__conn_write(c, frame, n + len);
+}
+
+static bool send_close(rill_conn *c, unsigned code, rill_str reason) {
+  uint8_t payload[125];
+  size_t len = 0;
+
+  rill__fanout_close(c->hub, &c->hub->fanout);
+  if (code != RILL_CLOSE_NONE) {
+    payload[0] = (uint8_t)(code >> 8);
+    payload[1] = (uint8_t)code;
+    len = 2;
+    memcpy(payload + 2, reason.ptr != NULL ? reason.ptr : "", reason.len);
+    len += reason.len;
+  }
+  c->sent_code = (uint16_t)code;
+  return rill__conn_ws_frame(c, RILL__WS_FIN | RILL__WS_CLOSE, payload, len);
+}
+
+void rill__conn_ws_close(rill_conn *c, rill_cause cause, unsigned code,
+                         rill_str reason) {
+  if (c->state != RILL__OPEN)
+    return;
+  if (!send_close(c, code, reason))
+    return;
+  stop(c);
+  c->cause = (uint8_t)cause;
+  c->state = RILL__CLOSING;
+  c->flags &= (uint16_t) ~(RILL__PAUSED | RILL__THROTTLED);
+  c->since = rill__after(c->hub->now, c->hub->config.limits.close_ms);
+  if (c->extra != NULL && c->extra->held.len > 0)
+    rill__peer_due(c->peer, RILL__DUE_INPUT);
+  rill__conn_arm(c);
+  rill__conn_ready(c);
+}
+
+void rill__conn_ws_fail(rill_conn *c, rill_cause cause, unsigned code,
+                        const char *reason) {
+  if (c->state == RILL__OPEN) {
+    stop(c);
+    if (cause == RILL_CAUSE_SLOW || cause == RILL_CAUSE_OVERLOAD)
+      rill__outq_drop_all(&c->out, &c->hub->out);
+    if (!send_close(c, code, rill_s(reason)))
+      return;
+  }
+  rill__hub_log(c->hub, RILL_LOG_INFO, "peer.failed", rill_s(reason), NULL);
+  end(c, cause, RILL_CLOSE_ABNORMAL, rill_s(reason));
+  rill__conn_flush(c);
+}
+
+void rill__conn_ws_cut(rill_conn *c, rill_cause cause, const char *reason) {
+  if (c->state == RILL__DEAD)
+    return;
+  if (c->peer != NULL) {
+    if (c->state == RILL__CLOSING)
+      cause = (rill_cause)c->cause;
+    end(c, cause, RILL_CLOSE_ABNORMAL, rill_s(reason));
+  }
+  rill__conn_kill(c);
+}
+
+/* The peer's close frame; |code| NONE where it has no body. */
+static void on_close_frame(rill_conn *c, unsigned code, rill_str reason) {
+  bool ours = c->state == RILL__CLOSING;
+  rill_cause cause = ours ? (rill_cause)c->cause : RILL_CAUSE_PEER;
+
+  if (!ours && !send_close(c, code, (rill_str){0}))
+    return;
+  end(c, cause, code, reason);
+  if (c->ws.client && !rill__conn_is(c, RILL__ENDED))
+    c->flags |= RILL__LINGER; /* RFC 6455 7.1.1: the server closes first */
+  rill__conn_flush(c);
+}
+
+void rill__conn_ws_ping(rill_conn *c) {
+  if (!rill__conn_ws_frame(c, RILL__WS_FIN | RILL__WS_PING, NULL, 0))
+    return;
+  c->flags |= RILL__PINGED;
+  c->pinged = c->hub->now;
+  c->hub->metrics.pings_total++;
+}
+
+/* While the stream is blocked only the newest ping is answered (5.5.3). */
+static void on_ping(rill_conn *c, const uint8_t *data, size_t len) {
+  rill__conn_extra *x;
+
+  if (c->state != RILL__OPEN)
+    return;
+  if (!rill__conn_is(c, RILL__BLOCKED)) {
+    rill__conn_ws_frame(c, RILL__WS_FIN | RILL__WS_PONG, data, len);
+    return;
+  }
+  x = rill__conn_extra_of(c);
+  if (x == NULL)
+    return; /* a ping that is not answered: the peer may ask again */
+  memcpy(x->pong, data, len);
+  x->pong_len = (uint8_t)len;
+  c->flags |= RILL__PONG_OWED;
+}
+
+void rill__conn_ws_pong(rill_conn *c) {
+  c->flags &= (uint16_t)~RILL__PONG_OWED;
+  if (c->state == RILL__OPEN)
+    rill__conn_ws_frame(c, RILL__WS_FIN | RILL__WS_PONG, c->extra->pong,
+                        c->extra->pong_len);
+}
+
+static void on_pong(rill_conn *c) {
+  rill_time rtt;
+
+  if (!rill__conn_is(c, RILL__PINGED))
+    return;
+  c->flags &= (uint16_t)~RILL__PINGED;
+  rtt = (c->hub->now - c->pinged) / RILL_USEC;
+  if (c->peer != NULL)
+    c->peer->rtt_us = rtt < UINT32_MAX ? (uint32_t)rtt : UINT32_MAX - 1;
+}
+
+static int on_control(void *arg, uint8_t opcode, const uint8_t *data,
+                      size_t len) {
+  rill_conn *c = arg;
+  const rill_limits *l = &c->hub->config.limits;
+
+  if (opcode == RILL__WS_CLOSE) {
+    unsigned code = len < 2 ? RILL_CLOSE_NONE
+                            : (unsigned)data[0] << 8 | data[1];
+    rill_str reason = {(const char *)data + 2, len - 2};
+    on_close_frame(c, code, len < 2 ? (rill_str){0} : reason);
+    return 0;
+  }
+  if (!rill__bucket_take(&c->controls, c->hub->now, l->control_per_sec,
+                         l->control_burst, 1)) {
+    c->hub->metrics.limit_control_per_sec++;
+    rill__conn_ws_fail(c, RILL_CAUSE_FLOOD, RILL_CLOSE_POLICY,
+                       "too many control frames");
+    return RILL_ERR_LIMIT;
+  }
+  if (opcode == RILL__WS_PING)
+    on_ping(c, data, len);
+  else
+    on_pong(c);
+  return c->state >= RILL__FLUSH ? RILL_ERR_CLOSED : 0;
+}
+
+/* Rates: true while within; else reading stops until the debt is paid. */
+static bool charge(rill_conn *c, const rill_msg *msg) {
+  rill_hub *hub = c->hub;
+  const rill_limits *l = &hub->config.limits;
+  uint32_t cost = 1;
+  rill_time until, until_bytes;
+
+  if (hub->config.charge != NULL) {
+    hub->in_handler = true;
+    cost = hub->config.charge(rill__peer_handle(c->peer), msg,
+                              hub->config.arg);
+    hub->in_handler = false;
+  }
+  until = rill__bucket_over(&c->messages, hub->now, l->messages_per_sec,
+                            l->messages_burst, cost);
+  until_bytes = rill__bucket_over(&c->bytes, hub->now, l->bytes_per_sec,
+                                  l->bytes_burst, (uint32_t)msg->len);
+  hub->metrics.limit_messages_per_sec += until != 0;
+  hub->metrics.limit_bytes_per_sec += until_bytes != 0;
+  if (until_bytes > until)
+    until = until_bytes;
+  if (until <= hub->now)
+    return true;
+  return rill__throttle(c, until);
+}
+
+static int on_message(void *arg, const rill__ws_message *m) {
+  rill_conn *c = arg;
+  rill_hub *hub = c->hub;
+  rill__peer *p = c->peer;
+  rill_msg msg;
+  bool stopped;
+  int rv = 0;
+
+  if (c->state != RILL__OPEN)
+    return 0; /* this side has closed: what still comes is not read */
+  hub->metrics.messages_in_total++;
+  msg = (rill_msg){.data = m->data,
+                   .len = m->len,
+                   .kind = m->opcode == RILL__WS_TEXT ? RILL_TEXT
+                                                      : RILL_BINARY};
+  stopped = !charge(c, &msg);
+  if (p->handlers->on_message != NULL) {
+    hub->delivering = m;
+    hub->delivering_first = 0;
+    hub->in_handler = true;
+    rv = p->handlers->on_message(rill__peer_handle(p), &msg, p->handlers_arg);
+    hub->in_handler = false;
+    hub->delivering = NULL;
+  }
+  if (rv < 0)
+    return rill__peer_handled(p, rv);
+  if (rv == RILL_PAUSE)
+    c->flags |= RILL__PAUSED;
+  if (c->state >= RILL__FLUSH)
+    return RILL_ERR_CLOSED;
+  return stopped || rill__conn_is(c, RILL__PAUSED) ? RILL_PAUSE : 0;
+}
+
+static const rill__ws_sink sink = {on_message, on_control};
+
+static rill_cause cause_of(unsigned code) {
+  switch (code) {
+  case RILL_CLOSE_INVALID:
+    return RILL_CAUSE_UTF8;
+  case RILL_CLOSE_TOO_BIG:
+    return RILL_CAUSE_TOO_BIG;
+  case RILL_CLOSE_POLICY:
+    return RILL_CAUSE_FLOOD;
+  case RILL_CLOSE_OVERLOAD:
+    return RILL_CAUSE_OVERLOAD;
+  case RILL_CLOSE_ERROR:
+    return RILL_CAUSE_NOMEM;
+  default:
+    return RILL_CAUSE_PROTO;
+  }
+}
+
+/* When must the message in progress be whole? */
+static void watch_message(rill_conn *c) {
+  bool mid = rill__ws_mid_message(&c->ws);
+
+  if (c->state != RILL__OPEN || mid == (c->since != RILL_NEVER))
+    return;
+  c->since = mid ? rill__after(c->hub->now, c->hub->config.limits.message_ms)
+                 : RILL_NEVER;
+  if (mid)
+    rill__conn_arm(c);
+}
+
+int rill__conn_ws_input(rill_conn *c, uint8_t *data, size_t len) {
+  rill_hub *hub = c->hub;
+  rill__ws_error error = {0, NULL, -1};
+  size_t used = 0;
+  int rv;
+
+  rv = rill__ws_feed(&c->ws, &hub->ws, data, len, &used, &sink, c, &error);
+  if (rv == 0) {
+    watch_message(c);
+    return 0;
+  }
+  if (rv == RILL_PAUSE) {
+    if (used < len && !rill__conn_hold(c, data + used, len - used)) {
+      rill__conn_ws_fail(c, RILL_CAUSE_NOMEM, RILL_CLOSE_ERROR,
+                         "out of memory");
+      return RILL_ERR_NOMEM;
+    }
+    rill__conn_ready(c);
+    watch_message(c);
+    return 0;
+  }
+  if (error.code != 0 && c->state < RILL__FLUSH) {
+    rill__hub_breach(hub, error.limit);
+    rill__conn_ws_fail(c, cause_of(error.code), error.code, error.reason);
+  }
+  if (rv == RILL_ERR_HANDLER && c->state < RILL__CLOSING)
+    rill__conn_ws_fail(c, RILL_CAUSE_HANDLER, RILL_CLOSE_ERROR,
+                       "a handler failed");
+  rill__ws_finish(&c->ws, &hub->ws); /* nothing more is read */
+  return rv;
+}

@@ -1,0 +1,138 @@
+/*
+ * handshake.c - the server's side of the opening handshake (RFC 6455 4.2).
+ */
+#include "hub/request.h"
+
+#include "hub/address.h"
+#include "hub/peer.h"
+#include "wire/deflate.h"
+
+int rill__handshake_check(rill_request *req, const char **reason) {
+  const rill__http_head *head = rill__http_head_of(req->http);
+  rill_str version = rill__http_header(req->http, "sec-websocket-version", 0);
+
+  if (!head->upgrade || head->minor < 1 ||
+      !rill__http_has_token(req->http, "upgrade", "websocket")) {
+    *reason = "a WebSocket handshake is expected here";
+    return 426;
+  }
+  if (!rill_str_eq(version, rill_s("13")) ||
+      rill__http_header(req->http, "sec-websocket-version", 1).ptr != NULL) {
+    *reason = "only version 13 is spoken here";
+    return 426;
+  }
+  if (!rill__ws_key_ok(rill__http_header(req->http, "sec-websocket-key", 0)) ||
+      rill__http_header(req->http, "sec-websocket-key", 1).ptr != NULL) {
+    *reason = "the Sec-WebSocket-Key is not valid";
+    return 400;
+  }
+  if (!rill__origin_ok(req)) {
+    req->hub->metrics.origin_refused_total++;
+    *reason = "this origin is not allowed";
+    return 403;
+  }
+  return 0;
+}
+
+/* The first of the route's subprotocols that the client offers. */
+static rill_str choose_subprotocol(const rill_request *req) {
+  const rill_route_opts *opts = &req->route->opts;
+
+  for (size_t i = 0; i < opts->nsubprotocols; i++)
+    if (rill__http_has_token(req->http, "sec-websocket-protocol",
+                             opts->subprotocols[i]))
+      return rill_s(opts->subprotocols[i]);
+  return (rill_str){0};
+}
+
+/* Several fields count as one list (RFC 9110 5.3). */
+static bool negotiate(const rill_request *req, rill__pmd_params *params,
+                      char answer[160]) {
+  rill_str offers;
+
+  for (size_t i = 0;; i++) {
+    offers = rill__http_header(req->http, "sec-websocket-extensions", i);
+    if (offers.ptr == NULL)
+      return false;
+    if (rill__pmd_accept(&req->route->opts.deflate, offers, params, answer))
+      return true;
+  }
+}
+
+static bool write_answer(const rill_request *req, rill_str subprotocol,
+                         const char *extensions) {
+  char accept[29];
+  rill__bytes out;
+  bool ok;
+
+  rill__ws_accept_key(rill__http_header(req->http, "sec-websocket-key", 0),
+                      accept);
+  rill__bytes_init(&out, &req->hub->alloc);
+  rill__http_begin_response(&out, 101);
+  rill__http_add_header(&out, rill_s("Upgrade"), rill_s("websocket"));
+  rill__http_add_header(&out, rill_s("Connection"), rill_s("Upgrade"));
+  rill__http_add_header(&out, rill_s("Sec-WebSocket-Accept"), rill_s(accept));
+  if (subprotocol.len > 0)
+    rill__http_add_header(&out, rill_s("Sec-WebSocket-Protocol"), subprotocol);
+  if (extensions != NULL)
+    rill__http_add_header(&out, rill_s("Sec-WebSocket-Extensions"),
+                          rill_s(extensions));
+  rill__http_end(&out);
+  ok = !out.failed && rill__conn_write(req->conn, out.data, out.len);
+  rill__bytes_finish(&out);
+  return ok;
+}
+
+/* What a peer needs before the answer may be written. */
+static int prepare(rill_request *req, rill_str user, rill__pmd_params *params,
+                   bool deflate) {
+  rill_hub *hub = req->hub;
+  rill_conn *c = req->conn;
+  const rill_route_opts *opts = &req->route->opts;
+  rill__peer *p = rill__peer_new(hub, opts->handlers, opts->arg);
+  rill_str address = rill_request_address(req);
+
+  if (p == NULL)
+    return RILL_ERR_NOMEM;
+  p->conn = c;
+  c->peer = p;
+  c->route = req->route;
+  if (user.len > 0 && rill__user_add(p, user) != 0)
+    return RILL_ERR_NOMEM;
+  if (!rill_str_eq(address, rill__address_text(c))) {
+    rill__conn_extra *x = rill__conn_extra_of(c);
+    if (x == NULL)
+      return RILL_ERR_NOMEM;
+    rill__bytes_clear(&x->address);
+    rill__bytes_add(&x->address, address.ptr, address.len);
+    if (x->address.failed)
+      return RILL_ERR_NOMEM;
+  }
+  if (deflate) {
+    c->ws.pmd = rill__pmd_new(&hub->ws, false, params, &opts->deflate);
+    if (c->ws.pmd == NULL)
+      return RILL_ERR_NOMEM;
+  }
+  return 0;
+}
+
+int rill__handshake_accept(rill_request *req, rill_str user) {
+  rill_conn *c = req->conn;
+  rill__pmd_params params;
+  char answer[160];
+  bool deflate = req->route->opts.deflate.enabled &&
+                 negotiate(req, &params, answer);
+  rill_str subprotocol = choose_subprotocol(req);
+  int rv = prepare(req, user, &params, deflate);
+
+  if (rv == 0 && !write_answer(req, subprotocol, deflate ? answer : NULL))
+    rv = RILL_ERR_NOMEM;
+  if (rv != 0) {
+    rill__conn_ws_cut(c, RILL_CAUSE_NOMEM, "out of memory");
+    return rv;
+  }
+  c->peer->subprotocol = subprotocol;
+  c->since = RILL_NEVER;
+  rill__conn_arm(c);
+  return 0;
+}

@@ -1,0 +1,95 @@
+/*
+ * heartbeat.c - the one timer of an open WebSocket: pings, idleness, the
+ * message in progress, slowness, throttling.  Bytes that come do not touch
+ * the timer; it looks at |heard| when it is due.
+ */
+#include "hub/conn.h"
+
+#include "hub/peer.h"
+
+static rill_time later(rill_time from, uint32_t ms) {
+  return rill__after(from, ms);
+}
+
+rill_time rill__heartbeat_due(const rill_conn *c) {
+  const rill_limits *l = &c->hub->config.limits;
+  rill_time due = c->since;
+
+  due = rill__sooner(due, later(c->heard, l->idle_ms));
+  if (rill__conn_is(c, RILL__PINGED))
+    due = rill__sooner(due, later(c->pinged, l->pong_ms));
+  else
+    due = rill__sooner(due, later(c->heard > c->pinged ? c->heard : c->pinged,
+                                  l->ping_ms));
+  if (c->slow != RILL_NEVER)
+    due = rill__sooner(due, later(c->slow, l->slow_ms));
+  if (rill__conn_is(c, RILL__THROTTLED))
+    due = rill__sooner(due, c->extra->throttled_until);
+  return due;
+}
+
+/* The debt is paid: go on with what was held, unless it lasts too long. */
+static void unthrottle(rill_conn *c) {
+  const rill_limits *l = &c->hub->config.limits;
+  rill__conn_extra *x = c->extra;
+
+  if (c->hub->now < x->throttled_until)
+    return;
+  c->flags &= (uint16_t)~RILL__THROTTLED;
+  rill__conn_feed_held(c);
+  if (!rill__conn_is(c, RILL__THROTTLED)) {
+    x->throttled_since = RILL_NEVER;
+  } else if (later(x->throttled_since, l->throttle_ms) <= c->hub->now) {
+    c->hub->metrics.limit_throttle_ms++;
+    rill__conn_ws_fail(c, RILL_CAUSE_FLOOD, RILL_CLOSE_POLICY,
+                       "more messages than allowed");
+  }
+}
+
+bool rill__throttle(rill_conn *c, rill_time until) {
+  rill__conn_extra *x = rill__conn_extra_of(c);
+
+  if (x == NULL)
+    return true; /* no memory to keep what is over: let it pass */
+  if (!rill__conn_is(c, RILL__THROTTLED) && x->throttled_since == 0)
+    x->throttled_since = RILL_NEVER;
+  if (x->throttled_since == RILL_NEVER)
+    x->throttled_since = c->hub->now;
+  c->flags |= RILL__THROTTLED;
+  x->throttled_until = until;
+  rill__conn_arm(c);
+  return false;
+}
+
+void rill__heartbeat_tick(rill_conn *c) {
+  rill_hub *hub = c->hub;
+  const rill_limits *l = &hub->config.limits;
+  rill_time now = hub->now;
+
+  if (rill__conn_is(c, RILL__THROTTLED))
+    unthrottle(c);
+  if (c->state != RILL__OPEN)
+    return;
+  if (c->since <= now) {
+    hub->metrics.limit_message_ms++;
+    rill__conn_ws_fail(c, RILL_CAUSE_FLOOD, RILL_CLOSE_POLICY,
+                       "a message took too long");
+  } else if (c->slow != RILL_NEVER && later(c->slow, l->slow_ms) <= now) {
+    hub->metrics.limit_slow_ms++;
+    hub->metrics.slow_closed_total++;
+    rill__conn_ws_fail(c, RILL_CAUSE_SLOW, RILL_CLOSE_SLOW, "slow");
+  } else if (rill__conn_is(c, RILL__PINGED) &&
+             later(c->pinged, l->pong_ms) <= now) {
+    hub->metrics.limit_pong_ms++;
+    hub->metrics.ping_timeouts_total++;
+    rill__conn_ws_cut(c, RILL_CAUSE_TIMEOUT, "no pong");
+  } else if (later(c->heard, l->idle_ms) <= now) {
+    hub->metrics.limit_idle_ms++;
+    rill__conn_ws_cut(c, RILL_CAUSE_TIMEOUT, "idle");
+  } else if (!rill__conn_is(c, RILL__PINGED) &&
+             later(c->heard > c->pinged ? c->heard : c->pinged, l->ping_ms) <=
+                 now) {
+    hub->metrics.limit_ping_ms++;
+    rill__conn_ws_ping(c);
+  }
+}

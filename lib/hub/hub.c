@@ -1,0 +1,212 @@
+/*
+ * hub.c - a hub's birth, its turn, and its end.
+ */
+#include "hub/hub.h"
+
+#include <assert.h>
+
+#include "base/siphash.h"
+#include "hub/config.h"
+#include "hub/conn.h"
+#include "hub/peer.h"
+
+typedef struct rill__at_free {
+  struct rill__at_free *next;
+  void (*fn)(void *arg);
+  void *arg;
+} rill__at_free;
+
+/* The kinds of rill__timer.kind. */
+enum { TIMER_CONN, TIMER_DRAIN };
+
+/* The largest input is shed: it has the least right to the memory. */
+static void shed(void *arg, void *owner) {
+  rill_hub *hub = arg;
+
+  hub->metrics.limit_assembly_bytes++;
+  rill__conn_ws_fail(owner, RILL_CAUSE_OVERLOAD, RILL_CLOSE_OVERLOAD,
+                     "short of memory for messages");
+  rill__ws_finish(&((rill_conn *)owner)->ws, &hub->ws);
+}
+
+int rill_hub_new(rill_hub **out, const rill_config *config) {
+  rill_config taken;
+  rill__alloc alloc = rill__alloc_default;
+  rill_hub *hub;
+  int rv;
+
+  *out = NULL;
+  if (!rill__config_take(&taken, config))
+    return RILL_ERR_ARG;
+  if (taken.alloc != NULL)
+    alloc = (rill__alloc){taken.alloc, taken.alloc_arg};
+  hub = rill__calloc(&alloc, sizeof *hub);
+  if (hub == NULL)
+    return RILL_ERR_NOMEM;
+  hub->config = taken;
+  hub->alloc = alloc;
+  hub->random = taken.random;
+  hub->random_arg = taken.arg;
+  hub->wall = taken.wall;
+  hub->wall_arg = taken.arg;
+  hub->drain_end = RILL_NEVER;
+  hub->due_end = &hub->due;
+  atomic_init(&hub->posted, NULL);
+  rill__heap_init(&hub->timers, &hub->alloc);
+  rill__timer_init(&hub->drain_timer, TIMER_DRAIN);
+  rill__chunk_pool_init(&hub->chunks, &hub->alloc);
+  rill__http_env_init(&hub->http, &hub->alloc, &hub->config.limits);
+  rill__out_env_init(&hub->out, &hub->alloc);
+  rill__list_init(&hub->conns);
+  rill__list_init(&hub->ready);
+  rill__list_init(&hub->idle_addresses);
+  rv = rill__ws_env_init(&hub->ws, &hub->alloc, &hub->config.limits,
+                         &hub->chunks);
+  hub->ws.shed = shed;
+  hub->ws.shed_arg = hub;
+  if (rv == 0 && !rill__heap_reserve(&hub->timers, 1))
+    rv = RILL_ERR_NOMEM;
+  if (rv != 0) {
+    rill_hub_free(hub);
+    return rv;
+  }
+  *out = hub;
+  return 0;
+}
+
+void rill_hub_free(rill_hub *hub) {
+  rill__alloc alloc;
+
+  if (hub == NULL)
+    return;
+  assert(!hub->in_call && "rill_hub_free from inside a handler");
+  assert(rill__list_empty(&hub->conns) && "free the conns before the hub");
+  while (hub->at_free != NULL) {
+    rill__at_free *a = hub->at_free;
+    hub->at_free = a->next;
+    a->fn(a->arg);
+    rill__free(&hub->alloc, a, sizeof *a);
+  }
+  rill__posts_free(hub);
+  rill__peers_free(hub);
+  rill__rooms_free(hub);
+  rill__users_free(hub);
+  rill__addresses_free(hub);
+  rill__routes_free(hub);
+  rill__fanout_finish(&hub->fanout);
+  rill__out_env_finish(&hub->out);
+  rill__ws_env_finish(&hub->ws);
+  rill__http_env_finish(&hub->http);
+  rill__chunk_pool_finish(&hub->chunks);
+  rill__heap_finish(&hub->timers);
+  alloc = hub->alloc;
+  rill__free(&alloc, hub, sizeof *hub);
+}
+
+int rill_at_free(rill_hub *hub, void (*fn)(void *arg), void *arg) {
+  rill__at_free *a = rill__malloc(&hub->alloc, sizeof *a);
+
+  if (a == NULL)
+    return RILL_ERR_NOMEM;
+  *a = (rill__at_free){hub->at_free, fn, arg};
+  hub->at_free = a;
+  return 0;
+}
+
+void rill_hub_provide(rill_hub *hub, rill_random_fn random, rill_wall_fn wall,
+                      void *arg) {
+  if (hub->random == NULL) {
+    hub->random = random;
+    hub->random_arg = arg;
+  }
+  if (hub->wall == NULL) {
+    hub->wall = wall;
+    hub->wall_arg = arg;
+  }
+}
+
+int rill__hub_random(rill_hub *hub, void *out, size_t len) {
+  if (hub->random == NULL || hub->random(hub->random_arg, out, len) != 0)
+    return RILL_ERR_RANDOM;
+  return 0;
+}
+
+int rill__hub_seed(rill_hub *hub) {
+  if (hub->seeded)
+    return 0;
+  if (rill__hub_random(hub, hub->hash_key, sizeof hub->hash_key) != 0)
+    return RILL_ERR_RANDOM;
+  hub->seeded = true;
+  return 0;
+}
+
+uint64_t rill__hub_hash(const rill_hub *hub, rill_str s) {
+  return rill__siphash(hub->hash_key, s.ptr, s.len);
+}
+
+void rill__hub_enter(rill_hub *hub, rill_time now) {
+  assert(!hub->in_call && "rill_feed or rill_tick from inside a handler");
+  hub->in_call = true;
+  if (now > hub->now)
+    hub->now = now; /* a clock that steps back stands still */
+}
+
+void rill__hub_leave(rill_hub *hub) {
+  if (hub->due != NULL)
+    rill__peers_deliver(hub);
+  hub->in_call = false;
+}
+
+rill_time rill_deadline(const rill_hub *hub) {
+  if (hub->due != NULL || rill__posts_waiting(hub))
+    return 0;
+  return rill__heap_next(&hub->timers);
+}
+
+static void conn_due(rill_conn *c) {
+  switch ((rill__state)c->state) {
+  case RILL__DIAL:
+  case RILL__HELLO:
+    rill__dial_fail(c, RILL_CAUSE_DIAL, 0, "no answer in time");
+    break;
+  case RILL__HTTP:
+  case RILL__VERDICT:
+    rill__conn_http_timeout(c);
+    break;
+  case RILL__OPEN:
+    rill__heartbeat_tick(c);
+    break;
+  case RILL__CLOSING:
+    rill__conn_ws_cut(c, (rill_cause)c->cause, "the close was not answered");
+    break;
+  case RILL__FLUSH:
+    rill__conn_kill(c);
+    break;
+  case RILL__DEAD:
+    break;
+  }
+  rill__conn_arm(c);
+}
+
+void rill_tick(rill_hub *hub, rill_time now) {
+  rill__timer *t;
+  uint32_t most = hub->timers.len; /* a timer re-armed for now waits a turn */
+
+  rill__hub_enter(hub, now);
+  rill__posts_run(hub);
+  while (most-- > 0 && (t = rill__heap_pop(&hub->timers, hub->now)) != NULL) {
+    if (t->kind == TIMER_DRAIN)
+      rill__drain_tick(hub);
+    else
+      conn_due(RILL__CONTAINER(t, rill_conn, timer));
+  }
+  rill__hub_leave(hub);
+}
+
+rill_conn *rill_next_ready(rill_hub *hub) {
+  rill__link *l;
+
+  rill__fanout_close(hub, &hub->fanout);
+  l = rill__list_shift(&hub->ready);
+  return l != NULL ? RILL__CONTAINER(l, rill_conn, ready) : NULL;
+}

@@ -1,0 +1,136 @@
+/*
+ * hub.h - the hub's own state, and what its parts ask of each other.
+ */
+#ifndef RILL__HUB_H
+#define RILL__HUB_H
+
+#include <stdatomic.h>
+
+#include <rill/conn.h>
+#include <rill/metrics.h>
+#include <rill/room.h>
+
+#include "base/alloc.h"
+#include "base/chunk.h"
+#include "base/heap.h"
+#include "base/limits.h"
+#include "base/list.h"
+#include "hub/fanout.h"
+#include "hub/outq.h"
+#include "wire/http.h"
+#include "wire/ws.h"
+
+typedef struct rill__peer rill__peer;
+typedef struct rill__room rill__room;
+typedef struct rill__user rill__user;
+typedef struct rill__route rill__route;
+typedef struct rill__address rill__address;
+typedef struct rill__task rill__task;
+
+/* Peers live in pages that never move; see hub/peer.c. */
+typedef struct rill__peers {
+  struct rill__page **pages;
+  uint32_t npages, cap;
+  uint32_t open_page; /* the lowest page that may have a free place */
+  uint32_t generation;
+  size_t open;
+} rill__peers;
+
+struct rill_hub {
+  rill_config config;
+  rill__alloc alloc;
+  rill_random_fn random;
+  void *random_arg;
+  rill_wall_fn wall;
+  void *wall_arg;
+  uint8_t hash_key[16];
+  bool seeded; /* hash_key is random */
+
+  rill_time now;   /* of the call that runs */
+  bool in_call;    /* inside feed, tick or the like */
+  bool in_handler; /* inside a handler of the host */
+  const rill__ws_message *delivering; /* to on_message, for rill_send to share */
+  bool draining;
+  rill_time drain_begin, drain_spread;
+  rill_time drain_end; /* what is left is cut then */
+  uint32_t drain_places, drain_at, drain_stride; /* see drain.c */
+
+  rill__heap timers;
+  rill__timer drain_timer;
+  rill__chunk_pool chunks;
+  rill__http_env http;
+  rill__ws_env ws;
+  rill__out_env out;
+  rill__fanout fanout;
+
+  rill__link conns; /* all of them */
+  size_t nconns, nhalf_open;
+  rill__link ready; /* to be returned by rill_next_ready */
+  rill__peer *due, **due_end; /* peers that a handler waits for */
+
+  uint8_t delivering_first; /* header byte in front of it, once written */
+
+  rill__route *routes;
+  const rill_deflate_opts *deflate; /* how broadcasts are compressed */
+  struct rill__room_rule *room_rules;
+  rill__peers peers;
+  rill__room *rooms;
+  rill__user *users;
+  rill__address *addresses;
+  rill__link idle_addresses; /* without a conn, oldest first */
+  rill_time accepts;         /* the hub's accept bucket */
+
+  struct rill__at_free *at_free;
+  _Atomic(rill__task *) posted; /* newest first */
+  void (*wake)(void *arg);
+  void *wake_arg;
+
+  rill_metrics metrics;
+};
+
+/* Fills |out| from the hub's source; negative where there is none. */
+int rill__hub_random(rill_hub *hub, void *out, size_t len);
+/* Makes sure that hash_key is random. */
+int rill__hub_seed(rill_hub *hub);
+uint64_t rill__hub_hash(const rill_hub *hub, rill_str s);
+
+/* Counts a breach of the limit with that index of RILL_LIMITS; -1: none. */
+void rill__hub_breach(rill_hub *hub, int limit);
+
+void rill__hub_log(rill_hub *hub, rill_log_level level, const char *event,
+                   rill_str a, const char *b);
+
+/*
+ * Buckets as one time each (the generic cell rate algorithm): |*bucket| is
+ * when it would be empty again.  take is true where |cost| units fit into
+ * |burst|; over always takes, and says until when the debt lasts (0: none).
+ */
+bool rill__bucket_take(rill_time *bucket, rill_time now, uint32_t per_sec,
+                       uint32_t burst, uint32_t cost);
+rill_time rill__bucket_over(rill_time *bucket, rill_time now, uint32_t per_sec,
+                            uint32_t burst, uint32_t cost);
+
+/* Every entry that may run handlers is between these two. */
+void rill__hub_enter(rill_hub *hub, rill_time now);
+void rill__hub_leave(rill_hub *hub);
+
+/* |ms| of a limit as a time from |now|; RILL_UNLIMITED gives RILL_NEVER. */
+static inline rill_time rill__after(rill_time now, uint32_t ms) {
+  return ms == RILL_UNLIMITED ? RILL_NEVER : now + ms * RILL_MSEC;
+}
+static inline rill_time rill__sooner(rill_time a, rill_time b) {
+  return a < b ? a : b;
+}
+
+/* The rest of rill_hub_free, each part's own. */
+void rill__routes_free(rill_hub *hub);
+void rill__rooms_free(rill_hub *hub);
+void rill__users_free(rill_hub *hub);
+void rill__addresses_free(rill_hub *hub);
+void rill__peers_free(rill_hub *hub);
+void rill__posts_free(rill_hub *hub);
+void rill__posts_run(rill_hub *hub);
+bool rill__posts_waiting(const rill_hub *hub);
+void rill__drain_tick(rill_hub *hub);
+
+#endif

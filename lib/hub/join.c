@@ -1,0 +1,123 @@
+/*
+ * join.c - joins that ask first: authorize_join, now or later, and
+ * on_joined.
+ */
+#include "hub/peer.h"
+#include "hub/room.h"
+
+struct rill__join {
+  rill__join *next;
+  enum { JOIN_ASK, JOIN_WAIT, JOIN_DONE } state;
+  int status; /* of JOIN_DONE */
+  uint32_t room_len;
+  char room[];
+};
+
+static rill_str room_of(const rill__join *j) {
+  return (rill_str){j->room, j->room_len};
+}
+
+static void join_free(rill_hub *hub, rill__join *j) {
+  rill__free(&hub->alloc, j, sizeof *j + j->room_len);
+}
+
+void rill__joins_free(rill__peer *p) {
+  while (p->joins != NULL) {
+    rill__join *j = p->joins;
+    p->joins = j->next;
+    join_free(p->hub, j);
+  }
+}
+
+int rill_join_request(rill_peer peer, rill_str room) {
+  rill__peer *p = rill__peer_open(peer);
+  rill__join *j, **end;
+  uint32_t n = 0;
+  int rv;
+
+  if (p == NULL)
+    return RILL_ERR_CLOSED;
+  rv = rill__name_check(p->hub, room);
+  if (rv != 0)
+    return rv;
+  for (end = &p->joins; *end != NULL; end = &(*end)->next)
+    n++;
+  if (n >= p->hub->config.limits.joins_pending) {
+    p->hub->metrics.limit_joins_pending++;
+    return RILL_ERR_LIMIT;
+  }
+  j = rill__malloc(&p->hub->alloc, sizeof *j + room.len);
+  if (j == NULL)
+    return RILL_ERR_NOMEM;
+  *j = (rill__join){.state = JOIN_ASK, .room_len = (uint32_t)room.len};
+  memcpy(j->room, room.ptr, room.len);
+  *end = j;
+  rill__peer_due(p, RILL__DUE_JOINS);
+  return 0;
+}
+
+static void decide(rill__peer *p, rill__join *j, int verdict) {
+  j->state = JOIN_DONE;
+  j->status = verdict != 0 ? verdict : rill__room_add(p, room_of(j));
+}
+
+static int settle(rill_peer peer, rill_str room, int verdict) {
+  rill__peer *p = rill__peer_open(peer);
+
+  if (p == NULL)
+    return RILL_ERR_CLOSED;
+  for (rill__join *j = p->joins; j != NULL; j = j->next)
+    if (j->state == JOIN_WAIT && rill_str_eq(room_of(j), room)) {
+      decide(p, j, verdict);
+      rill__peer_due(p, RILL__DUE_JOINS);
+      return 0;
+    }
+  return RILL_ERR_NOT_FOUND;
+}
+
+int rill_join_allow(rill_peer peer, rill_str room) {
+  return settle(peer, room, 0);
+}
+
+int rill_join_deny(rill_peer peer, rill_str room, int error) {
+  return settle(peer, room, error < 0 ? error : RILL_ERR_FORBIDDEN);
+}
+
+static void ask(rill__peer *p, rill__join *j) {
+  const rill_config *config = &p->hub->config;
+  int rv = 0;
+
+  j->state = JOIN_WAIT; /* the hook may answer by rill_join_allow */
+  if (config->authorize_join != NULL) {
+    p->hub->in_handler = true;
+    rv = config->authorize_join(rill__peer_handle(p), room_of(j), config->arg);
+    p->hub->in_handler = false;
+  }
+  if (j->state == JOIN_WAIT && rv != RILL_LATER)
+    decide(p, j, rv < 0 ? rv : 0);
+}
+
+static void tell(rill__peer *p, rill__join *j) {
+  int rv = 0;
+
+  if (p->open && p->handlers->on_joined != NULL) {
+    p->hub->in_handler = true;
+    rv = p->handlers->on_joined(rill__peer_handle(p), room_of(j), j->status,
+                                p->handlers_arg);
+    p->hub->in_handler = false;
+  }
+  join_free(p->hub, j);
+  rill__peer_handled(p, rv);
+}
+
+/* In the order of the requests, as far as there are verdicts. */
+void rill__joins_deliver(rill__peer *p) {
+  for (rill__join *j = p->joins; j != NULL && p->open; j = j->next)
+    if (j->state == JOIN_ASK)
+      ask(p, j);
+  while (p->open && p->joins != NULL && p->joins->state == JOIN_DONE) {
+    rill__join *j = p->joins;
+    p->joins = j->next;
+    tell(p, j);
+  }
+}

@@ -1,0 +1,95 @@
+/*
+ * outq.h - the output queue of one conn: a list of extents.
+ *
+ * An extent is a run of bytes of a shared chunk.  When what is queued begins
+ * where the last extent ends, the extent only grows: thirty frames of one turn
+ * are one extent and one write, and a member of a room that lags costs a
+ * cursor, not copies.  Extents come from a free list of the hub.
+ */
+#ifndef RILL__OUTQ_H
+#define RILL__OUTQ_H
+
+#include <rill/conn.h>
+
+#include "base/chunk.h"
+
+/* What an extent holds, in frames. */
+enum {
+  RILL__OUT_CONTROL = 0, /* never dropped: heads, control frames */
+  RILL__OUT_MESSAGES = 1 /* whole messages, each one frame */
+};
+
+typedef struct rill__extent {
+  struct rill__extent *next;
+  rill__chunk *chunk;
+  uint32_t from, to;
+  uint32_t kind;
+} rill__extent;
+
+typedef struct rill__outq {
+  rill__extent *head, *tail;
+  uint32_t bytes;
+  uint32_t count; /* messages, those begun included */
+  uint32_t torn;  /* bytes at the head of a unit that is on the wire in part */
+} rill__outq;
+
+/* Shared by the queues of a hub. */
+typedef struct rill__out_env {
+  const rill__alloc *alloc;
+  rill__extent *spare;
+  uint32_t nspare;
+  rill__chunk *direct; /* where messages to single conns are written */
+} rill__out_env;
+
+void rill__out_env_init(rill__out_env *env, const rill__alloc *alloc);
+void rill__out_env_finish(rill__out_env *env);
+
+void rill__outq_init(rill__outq *q);
+void rill__outq_finish(rill__outq *q, rill__out_env *env);
+
+/*
+ * Queues bytes [from, to) of |chunk|, |count| messages; takes a reference.
+ * false: out of memory, nothing is queued.
+ */
+bool rill__outq_push(rill__outq *q, rill__out_env *env, rill__chunk *chunk,
+                     uint32_t from, uint32_t to, uint32_t kind,
+                     uint32_t count);
+
+size_t rill__outq_iov(const rill__outq *q, rill_iov *iov, size_t max);
+
+/* Takes off |n| bytes that are on the wire. */
+void rill__outq_consume(rill__outq *q, rill__out_env *env, size_t n);
+
+/*
+ * Drops whole messages from the front, not the one that is on the wire in
+ * part, until |bytes| and |count| more would fit the limits; returns how many.
+ */
+uint32_t rill__outq_drop_oldest(rill__outq *q, rill__out_env *env,
+                                uint32_t bytes, uint32_t count,
+                                uint32_t max_bytes, uint32_t max_count);
+
+/* Drops every message that has not begun; returns how many. */
+uint32_t rill__outq_drop_all(rill__outq *q, rill__out_env *env);
+
+/*
+ * Puts |chunk| [from, to) in the place of the unsent message with the same
+ * key; false where there is none.  Takes a reference where true.
+ */
+bool rill__outq_conflate(rill__outq *q, rill__chunk *chunk, uint32_t from,
+                         uint32_t to);
+
+/*
+ * Room for |len| bytes at the end of a chunk for direct messages: the chunk,
+ * borrowed, or NULL.  Messages beyond a standard chunk get one of their own,
+ * |*own|, whose reference is the caller's.
+ */
+rill__chunk *rill__out_room(rill__out_env *env, rill__chunk_pool *pool,
+                            size_t len, bool *own);
+
+/* Forgets what is written in |chunk| where nobody else holds it. */
+static inline void rill__out_rewind(rill__chunk *chunk) {
+  if (chunk != NULL && chunk->refs == 1)
+    chunk->used = 0;
+}
+
+#endif

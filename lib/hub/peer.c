@@ -1,0 +1,363 @@
+#include "hub/peer.h"
+
+#include <assert.h>
+
+#include "hub/address.h"
+#include "hub/request.h"
+#include "hub/room.h"
+
+#define PER_PAGE 64u
+
+static const rill_handlers no_handlers;
+
+rill__peer *rill__peer_of(rill_peer handle) {
+  rill__page *page;
+  rill__peer *p;
+
+  if (handle.hub == NULL || handle.slot / PER_PAGE >= handle.hub->peers.npages)
+    return NULL;
+  page = handle.hub->peers.pages[handle.slot / PER_PAGE];
+  if (page == NULL)
+    return NULL;
+  p = &page->peers[handle.slot % PER_PAGE];
+  return p->generation == handle.generation && p->generation != 0 ? p : NULL;
+}
+
+rill__peer *rill__peer_open(rill_peer handle) {
+  rill__peer *p = rill__peer_of(handle);
+  return p != NULL && p->open ? p : NULL;
+}
+
+/* The index of a page with a free place, made if there is none. */
+static int64_t page_with_room(rill_hub *hub) {
+  rill__peers *all = &hub->peers;
+  uint32_t i = all->open_page;
+  rill__page *page;
+
+  while (i < all->npages && all->pages[i] != NULL &&
+         all->pages[i]->used == PER_PAGE)
+    i++;
+  all->open_page = i;
+  if (i < all->npages && all->pages[i] != NULL)
+    return i;
+  if (i == all->cap) {
+    uint32_t cap = all->cap == 0 ? 16 : all->cap * 2;
+    void *pages =
+        rill__realloc(&hub->alloc, all->pages, all->cap * sizeof *all->pages,
+                      cap * sizeof *all->pages);
+    if (pages == NULL)
+      return -1;
+    all->pages = pages;
+    all->cap = cap;
+  }
+  page = rill__calloc(&hub->alloc, sizeof *page);
+  if (page == NULL)
+    return -1;
+  all->pages[i] = page;
+  if (i == all->npages)
+    all->npages++;
+  return i;
+}
+
+rill__peer *rill__peer_new(rill_hub *hub, const rill_handlers *handlers,
+                           void *arg) {
+  int64_t index = page_with_room(hub);
+  rill__page *page;
+  uint32_t place = 0;
+  rill__peer *p;
+
+  if (index < 0)
+    return NULL;
+  page = hub->peers.pages[index];
+  while (page->peers[place].generation != 0)
+    place++;
+  page->used++;
+  p = &page->peers[place];
+  if (++hub->peers.generation == 0)
+    hub->peers.generation = 1;
+  *p = (rill__peer){.hub = hub,
+                    .slot = (uint32_t)index * PER_PAGE + place,
+                    .generation = hub->peers.generation,
+                    .handlers = handlers != NULL ? handlers : &no_handlers,
+                    .handlers_arg = arg,
+                    .rtt_us = UINT32_MAX};
+  rill__list_init(&p->user_link);
+  return p;
+}
+
+static void undue(rill__peer *p) {
+  rill_hub *hub = p->hub;
+  rill__peer **at = &hub->due;
+
+  if ((p->due & RILL__DUE_QUEUED) == 0)
+    return;
+  while (*at != p)
+    at = &(*at)->due_next;
+  *at = p->due_next;
+  if (hub->due_end == &p->due_next)
+    hub->due_end = at;
+}
+
+void rill__peer_free(rill__peer *p) {
+  rill_hub *hub = p->hub;
+  uint32_t index = p->slot / PER_PAGE;
+  rill__page *page = hub->peers.pages[index];
+
+  undue(p);
+  rill__rooms_leave_all(p);
+  rill__joins_free(p);
+  rill__user_remove(p);
+  rill__free(&hub->alloc, p->ending, sizeof *p->ending);
+  if (p->conn != NULL)
+    p->conn->peer = NULL;
+  memset(p, 0, sizeof *p);
+  if (index < hub->peers.open_page)
+    hub->peers.open_page = index;
+  if (--page->used == 0) {
+    hub->peers.pages[index] = NULL;
+    rill__free(&hub->alloc, page, sizeof *page);
+  }
+}
+
+rill__peer *rill__peer_next(rill_hub *hub, uint32_t *slot) {
+  while (*slot / PER_PAGE < hub->peers.npages) {
+    rill__page *page = hub->peers.pages[*slot / PER_PAGE];
+    if (page == NULL) {
+      *slot = (*slot / PER_PAGE + 1) * PER_PAGE;
+      continue;
+    }
+    rill__peer *p = &page->peers[(*slot)++ % PER_PAGE];
+    if (p->generation != 0)
+      return p;
+  }
+  return NULL;
+}
+
+void rill__peers_free(rill_hub *hub) {
+  rill__peer *p;
+
+  for (uint32_t slot = 0; (p = rill__peer_next(hub, &slot)) != NULL;)
+    rill__peer_free(p);
+  rill__free(&hub->alloc, hub->peers.pages,
+             hub->peers.cap * sizeof *hub->peers.pages);
+}
+
+void rill__peer_due(rill__peer *p, unsigned what) {
+  if ((p->due & RILL__DUE_QUEUED) == 0) {
+    p->due_next = NULL;
+    *p->hub->due_end = p;
+    p->hub->due_end = &p->due_next;
+  }
+  p->due |= (uint8_t)(what | RILL__DUE_QUEUED);
+}
+
+void rill__peer_end(rill__peer *p, rill_cause cause, unsigned code,
+                    unsigned sent, unsigned status, rill_str reason) {
+  rill__ending *e;
+
+  p->hub->metrics.closed[cause]++;
+  if (!p->told && !p->dialed) {
+    rill__peer_free(p);
+    return;
+  }
+  e = rill__calloc(&p->hub->alloc, sizeof *e);
+  p->ending = e;
+  if (e != NULL) {
+    e->cause = cause;
+    e->code = (uint16_t)code;
+    e->sent = (uint16_t)sent;
+    e->status = (uint16_t)status;
+    e->reason_len =
+        (uint8_t)(reason.len < sizeof e->reason ? reason.len
+                                                : sizeof e->reason);
+    if (e->reason_len > 0)
+      memcpy(e->reason, reason.ptr, e->reason_len);
+  } /* without memory on_close says just that */
+  rill__peer_due(p, RILL__DUE_CLOSE);
+}
+
+static void deliver_close(rill__peer *p) {
+  rill_closed closed = {.cause = RILL_CAUSE_NOMEM,
+                        .code = RILL_CLOSE_ABNORMAL,
+                        .reason = rill_s("out of memory")};
+
+  if (p->ending != NULL)
+    closed = (rill_closed){
+        p->ending->cause, p->ending->code, p->ending->sent, p->ending->status,
+        {p->ending->reason, p->ending->reason_len}};
+  if (p->handlers->on_close != NULL) {
+    p->hub->in_handler = true;
+    p->handlers->on_close(rill__peer_handle(p), &closed, p->handlers_arg);
+    p->hub->in_handler = false;
+  }
+  rill__peer_free(p);
+}
+
+static void deliver_drain(rill__peer *p) {
+  int rv;
+
+  if (!p->open || p->handlers->on_drain == NULL)
+    return;
+  p->hub->in_handler = true;
+  rv = p->handlers->on_drain(rill__peer_handle(p), p->handlers_arg);
+  p->hub->in_handler = false;
+  rill__peer_handled(p, rv);
+}
+
+static void deliver(rill__peer *p, unsigned due) {
+  if ((due & RILL__DUE_OPEN) != 0 && p->conn != NULL)
+    rill__request_open(p->conn);
+  if ((due & RILL__DUE_JOINS) != 0)
+    rill__joins_deliver(p);
+  if ((due & RILL__DUE_DRAIN) != 0)
+    deliver_drain(p);
+  if ((due & RILL__DUE_INPUT) != 0 && p->conn != NULL)
+    rill__conn_feed_held(p->conn);
+  if ((due & RILL__DUE_CLOSE) != 0)
+    deliver_close(p);
+}
+
+/*
+ * What comes due while handlers run waits for its turn behind what is due
+ * already; a peer that is due again at once waits for the next tick, so that
+ * two handlers cannot keep each other going for ever.
+ */
+void rill__peers_deliver(rill_hub *hub) {
+  rill__peer *last = hub->due != NULL ? RILL__CONTAINER(hub->due_end,
+                                                        rill__peer, due_next)
+                                      : NULL;
+  bool more = last != NULL;
+
+  while (more && hub->due != NULL) {
+    rill__peer *p = hub->due;
+    unsigned due = p->due;
+    more = p != last;
+    hub->due = p->due_next;
+    if (hub->due == NULL)
+      hub->due_end = &hub->due;
+    p->due = 0;
+    deliver(p, due);
+  }
+}
+
+int rill__peer_handled(rill__peer *p, int rv) {
+  if (rv >= 0)
+    return 0;
+  p->hub->metrics.handler_errors_total++;
+  if (p->conn != NULL)
+    rill__conn_ws_fail(p->conn, RILL_CAUSE_HANDLER, RILL_CLOSE_ERROR,
+                       "a handler failed");
+  return RILL_ERR_HANDLER;
+}
+
+int rill_close(rill_peer peer, int code, const char *reason) {
+  rill__peer *p = rill__peer_open(peer);
+  rill_str why = rill_s(reason);
+
+  if (p == NULL)
+    return RILL_ERR_CLOSED;
+  if (code < 0 || !rill__ws_close_code_ok((unsigned)code) || why.len > 123 ||
+      !rill__utf8_valid(why.ptr, why.len))
+    return RILL_ERR_ARG;
+  rill__conn_ws_close(p->conn, RILL_CAUSE_HOST, (unsigned)code, why);
+  return 0;
+}
+
+int rill_cut(rill_peer peer) {
+  rill__peer *p = rill__peer_of(peer);
+
+  if (p == NULL || p->conn == NULL)
+    return RILL_ERR_CLOSED;
+  rill__conn_ws_cut(p->conn, RILL_CAUSE_HOST, "cut");
+  return 0;
+}
+
+int rill_pause(rill_peer peer) {
+  rill__peer *p = rill__peer_open(peer);
+
+  if (p == NULL)
+    return RILL_ERR_CLOSED;
+  p->conn->flags |= RILL__PAUSED;
+  rill__conn_ready(p->conn);
+  return 0;
+}
+
+int rill_resume(rill_peer peer) {
+  rill__peer *p = rill__peer_open(peer);
+
+  if (p == NULL)
+    return RILL_ERR_CLOSED;
+  p->conn->flags &= (uint16_t)~RILL__PAUSED;
+  if (p->conn->extra != NULL && p->conn->extra->held.len > 0)
+    rill__peer_due(p, RILL__DUE_INPUT);
+  rill__conn_ready(p->conn);
+  return 0;
+}
+
+int rill_ping(rill_peer peer) {
+  rill__peer *p = rill__peer_open(peer);
+
+  if (p == NULL)
+    return RILL_ERR_CLOSED;
+  if (!rill__conn_is(p->conn, RILL__PINGED)) {
+    rill__conn_ws_ping(p->conn);
+    rill__conn_arm(p->conn);
+  }
+  return 0;
+}
+
+bool rill_is_open(rill_peer peer) { return rill__peer_open(peer) != NULL; }
+
+uint64_t rill_peer_id(rill_peer peer) {
+  if (rill__peer_of(peer) == NULL)
+    return 0;
+  return (uint64_t)peer.generation << 32 | peer.slot;
+}
+
+rill_str rill_peer_user(rill_peer peer) {
+  rill__peer *p = rill__peer_of(peer);
+  return p != NULL && p->user != NULL ? rill__user_name(p->user)
+                                      : (rill_str){0};
+}
+
+rill_str rill_peer_subprotocol(rill_peer peer) {
+  rill__peer *p = rill__peer_of(peer);
+  return p != NULL ? p->subprotocol : (rill_str){0};
+}
+
+rill_str rill_peer_address(rill_peer peer) {
+  rill__peer *p = rill__peer_of(peer);
+  return p != NULL && p->conn != NULL ? rill__address_text(p->conn)
+                                      : (rill_str){0};
+}
+
+void *rill_peer_data(rill_peer peer) {
+  rill__peer *p = rill__peer_of(peer);
+  return p != NULL ? p->data : NULL;
+}
+
+int rill_peer_set_data(rill_peer peer, void *data) {
+  rill__peer *p = rill__peer_of(peer);
+
+  if (p == NULL)
+    return RILL_ERR_CLOSED;
+  p->data = data;
+  return 0;
+}
+
+rill_time rill_peer_rtt(rill_peer peer) {
+  rill__peer *p = rill__peer_of(peer);
+  return p != NULL && p->rtt_us != UINT32_MAX ? p->rtt_us * RILL_USEC
+                                              : RILL_NEVER;
+}
+
+size_t rill_peer_queued(rill_peer peer) {
+  rill__peer *p = rill__peer_of(peer);
+
+  if (p == NULL || p->conn == NULL)
+    return 0;
+  rill__fanout_close(p->hub, &p->hub->fanout);
+  return p->conn != NULL ? p->conn->out.bytes : 0;
+}
+
+size_t rill_peers(const rill_hub *hub) { return hub->peers.open; }

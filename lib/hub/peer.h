@@ -1,0 +1,104 @@
+/*
+ * peer.h - who is on the other side, as the host sees it.
+ *
+ * Peers live in pages that never move, so a handle is a place and a
+ * generation; generations are never used twice in a hub.
+ */
+#ifndef RILL__PEER_H
+#define RILL__PEER_H
+
+#include "base/utf8.h"
+#include "hub/hub.h"
+
+/* What a peer waits to be told; see rill__peer_due. */
+enum {
+  RILL__DUE_CLOSE = 1,
+  RILL__DUE_DRAIN = 2,
+  RILL__DUE_JOINS = 4,
+  RILL__DUE_INPUT = 8,  /* held input may be fed again */
+  RILL__DUE_OPEN = 16,  /* accepted: on_open */
+  RILL__DUE_QUEUED = 32 /* it is in the list */
+};
+
+typedef struct rill__join rill__join;
+typedef struct rill__member rill__member;
+
+/* What on_close will say. */
+typedef struct rill__ending {
+  rill_cause cause;
+  uint16_t code, sent, status;
+  uint8_t reason_len;
+  char reason[123];
+} rill__ending;
+
+struct rill__peer {
+  rill_hub *hub;
+  uint32_t slot;
+  uint32_t generation; /* 0: the place is free */
+  rill_conn *conn;     /* NULL once the stream is gone */
+  const rill_handlers *handlers;
+  void *handlers_arg;
+  void *data;
+  rill__user *user;
+  rill__link user_link;
+  rill__member *rooms; /* its memberships */
+  rill__join *joins;   /* open requests */
+  rill__peer *due_next;
+  rill__ending *ending; /* set when it is over */
+  rill_str subprotocol; /* the route's or the dial's */
+  uint32_t stamp;       /* fanout.h */
+  uint32_t rtt_us;      /* of the last ping; UINT32_MAX: none yet */
+  uint16_t nrooms;
+  uint8_t variant; /* its conn's, for the rooms' mix */
+  uint8_t due;
+  bool open; /* from on_open until the close begins */
+  bool told;   /* on_open has run: on_close is owed */
+  bool dialed; /* on_close is owed in any case */
+};
+
+typedef struct rill__page {
+  rill__peer peers[64];
+  uint32_t used;
+} rill__page;
+
+/* The peer of a handle, NULL where it is stale. */
+rill__peer *rill__peer_of(rill_peer handle);
+/* The peer of a handle, with an open conn. */
+rill__peer *rill__peer_open(rill_peer handle);
+static inline rill_peer rill__peer_handle(const rill__peer *p) {
+  return (rill_peer){p->hub, p->slot, p->generation};
+}
+
+rill__peer *rill__peer_new(rill_hub *hub, const rill_handlers *handlers,
+                           void *arg); /* NULL: no memory */
+/* Out of every room, user and list; the handle turns stale. */
+void rill__peer_free(rill__peer *p);
+/* The next peer at or behind |*slot| (of any state), or NULL. */
+rill__peer *rill__peer_next(rill_hub *hub, uint32_t *slot);
+
+/* Has |what| told to the peer when the call that runs, or a tick, ends. */
+void rill__peer_due(rill__peer *p, unsigned what);
+/*
+ * The peer is over: on_close when due, in which it still has its rooms.  One
+ * that the host has not seen is freed at once.
+ */
+void rill__peer_end(rill__peer *p, rill_cause cause, unsigned code,
+                    unsigned sent, unsigned status, rill_str reason);
+/* Tells what is due. */
+void rill__peers_deliver(rill_hub *hub);
+
+/* 0, or the handler's negative value after the peer has been closed. */
+int rill__peer_handled(rill__peer *p, int rv);
+
+/* user.c */
+int rill__user_add(rill__peer *p, rill_str name);
+void rill__user_remove(rill__peer *p);
+rill__user *rill__user_find(rill_hub *hub, rill_str name);
+rill_str rill__user_name(const rill__user *user);
+rill__link *rill__user_peers(rill__user *user);
+
+/* join.c */
+void rill__joins_deliver(rill__peer *p);
+void rill__joins_free(rill__peer *p);
+
+#endif

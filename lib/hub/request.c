@@ -1,0 +1,396 @@
+#include "hub/request.h"
+
+#include <assert.h>
+
+#include "hub/address.h"
+#include "hub/peer.h"
+
+static void request_free(rill_request *req) {
+  rill__bytes_finish(&req->memory);
+  rill__bytes_finish(&req->address);
+  if (req->conn == NULL)
+    rill__http_free(req->http);
+  rill__free(&req->hub->alloc, req, sizeof *req);
+}
+
+/* The conn lets go of its request, which has been answered. */
+static void request_done(rill_request *req) {
+  req->conn->request = NULL;
+  if (!req->hooked) /* else rill__request_run frees it */
+    request_free(req);
+}
+
+void rill__request_orphan(rill_request *req) {
+  rill_conn *c = req->conn;
+
+  req->conn = NULL;
+  c->http = NULL; /* the request has it now */
+  if (req->answered && !req->hooked)
+    request_free(req);
+}
+
+/* Writes |out| as the answer and goes on with the connection. */
+static int answer(rill_request *req, rill__bytes *out, bool close) {
+  rill_conn *c = req->conn;
+  int rv = 0;
+
+  if (close)
+    c->flags &= (uint16_t)~RILL__KEEP;
+  req->answered = true;
+  if (out->failed) {
+    rv = RILL_ERR_NOMEM;
+    request_done(req);
+    rill__conn_kill(c);
+  } else {
+    bool ok = rill__conn_write(c, out->data, out->len);
+    if (!ok)
+      rv = RILL_ERR_NOMEM;
+    if (req->conn != NULL) {
+      request_done(req);
+      rill__conn_http_next(c);
+    }
+  }
+  rill__bytes_finish(out);
+  return rv;
+}
+
+static int refuse(rill_request *req, int status, const char *reason,
+                  const char *header, rill_str value) {
+  rill_conn *c = req->conn;
+  bool head_only = rill_str_eq(rill_request_method(req), rill_s("HEAD"));
+  bool close = req->upgrade || !rill__conn_is(c, RILL__KEEP);
+  rill__bytes out, body;
+
+  rill__bytes_init(&out, &req->hub->alloc);
+  if (header == NULL) {
+    rill__http_error_answer(&out, status, rill_s(reason), close, head_only);
+  } else {
+    rill__bytes_init(&body, &req->hub->alloc);
+    rill__http_error_answer(&body, status, rill_s(reason), close, head_only);
+    rill__http_begin_response(&out, status);
+    rill__http_add_header(&out, rill_s(header), value);
+    if (body.failed)
+      out.failed = true;
+    else { /* the rest behind the status line */
+      size_t line = out.len;
+      const uint8_t *p = body.data;
+      while (p[0] != '\n')
+        p++;
+      (void)line;
+      rill__bytes_add(&out, p + 1, body.len - (size_t)(p + 1 - body.data));
+    }
+    rill__bytes_finish(&body);
+  }
+  return answer(req, &out, close);
+}
+
+/* Answers what no hook needs to see: true if it did. */
+static bool early(rill_conn *c, rill_request *req) {
+  const rill__http_head *head = rill__http_head_of(c->http);
+  const char *reason = NULL;
+  bool wrong_method;
+  int status;
+
+  req->route =
+      rill__route_find(req->hub, head->method, head->path, &wrong_method);
+  if (req->route == NULL && wrong_method) {
+    rill__bytes allow;
+    rill__bytes_init(&allow, &req->hub->alloc);
+    rill__route_allow(req->hub, head->path, &allow);
+    refuse(req, 405, "not with that method", "Allow",
+           (rill_str){(const char *)allow.data, allow.len});
+    rill__bytes_finish(&allow);
+    return true;
+  }
+  if (req->route == NULL) {
+    refuse(req, 404, "nothing at that path", NULL, (rill_str){0});
+    return true;
+  }
+  req->upgrade = req->route->fn == NULL;
+  if (!req->upgrade)
+    return false;
+  if (req->hub->draining) {
+    refuse(req, 503, "draining", "Retry-After", rill_s("1"));
+    return true;
+  }
+  status = rill__handshake_check(req, &reason);
+  if (status == 426)
+    refuse(req, 426, reason, "Sec-WebSocket-Version", rill_s("13"));
+  else if (status != 0)
+    refuse(req, status, reason, NULL, (rill_str){0});
+  return status != 0;
+}
+
+static int run_hook(rill_request *req) {
+  const rill_config *config = &req->hub->config;
+  int rv;
+
+  if (req->upgrade && config->authenticate == NULL)
+    return rill_accept(req, (rill_str){0});
+  req->hub->in_handler = true;
+  rv = req->upgrade ? config->authenticate(req, config->arg)
+                    : req->route->fn(req, req->route->fn_arg);
+  req->hub->in_handler = false;
+  return rv;
+}
+
+int rill__request_run(rill_conn *c) {
+  rill_hub *hub = c->hub;
+  rill_request *req = rill__calloc(&hub->alloc, sizeof *req);
+  int rv;
+
+  if (req == NULL) {
+    rill__conn_kill(c);
+    return RILL_ERR_NOMEM;
+  }
+  hub->metrics.requests_total++;
+  req->hub = hub;
+  req->conn = c;
+  req->http = c->http;
+  req->scratch = &req->memory;
+  rill__bytes_init(&req->memory, &hub->alloc);
+  rill__bytes_init(&req->address, &hub->alloc);
+  c->request = req;
+  c->state = RILL__VERDICT;
+  if (rill__conn_is(c, RILL__HALF_OPEN)) {
+    c->flags &= (uint16_t)~RILL__HALF_OPEN;
+    hub->nhalf_open--;
+  }
+  c->flags &= (uint16_t)~RILL__KEEP;
+  if (rill__http_head_of(c->http)->keep_alive)
+    c->flags |= RILL__KEEP;
+  c->since = rill__after(hub->now, hub->config.limits.verdict_ms);
+  rill__conn_arm(c);
+
+  if (!rill__request_find_address(req)) {
+    rill__conn_kill(c); /* orphans the request */
+    req->answered = true;
+    request_free(req);
+    return RILL_ERR_NOMEM;
+  }
+  if (early(c, req))
+    return 0;
+  req->hooked = true;
+  rv = run_hook(req);
+  if (rv != RILL_LATER && !req->answered) {
+    if (rv < 0)
+      hub->metrics.handler_errors_total++;
+    if (req->conn != NULL)
+      refuse(req, 500, "no answer", NULL, (rill_str){0});
+    req->answered = true;
+  }
+  req->hooked = false;
+  if (!req->answered)
+    rill__conn_ready(c); /* it stops reading until the verdict */
+  else if (c->request == req)
+    rill__request_open(c);
+  else
+    request_free(req);
+  return 0;
+}
+
+void rill__request_expire(rill_conn *c) {
+  rill_request *req = c->request;
+
+  if (req != NULL) {
+    /* the hook still has it: it finds out when it answers */
+    rill__request_orphan(req);
+    c->request = NULL;
+  }
+  rill__conn_http_error(c, 503, "no verdict in time");
+}
+
+/* 0, or why |req| cannot be answered; gives it back where the client left. */
+static int answerable(rill_request *req) {
+  if (req->answered)
+    return RILL_ERR_STATE;
+  if (req->conn != NULL)
+    return 0;
+  req->answered = true;
+  if (!req->hooked)
+    request_free(req);
+  return RILL_ERR_CLOSED;
+}
+
+int rill_accept(rill_request *req, rill_str user) {
+  int rv = answerable(req);
+  rill_conn *c = req->conn;
+
+  if (rv != 0)
+    return rv;
+  if (!req->upgrade)
+    return RILL_ERR_STATE;
+  if (user.len > 0 && rill_request_hub(req)->config.limits.name_bytes <
+                          user.len) {
+    refuse(req, 500, "the user's name is too long", NULL, (rill_str){0});
+    return RILL_ERR_TOO_BIG;
+  }
+  req->answered = true;
+  rv = rill__handshake_accept(req, user);
+  if (rv == 0 && !req->hooked)
+    rill__peer_due(c->peer, RILL__DUE_OPEN);
+  return rv;
+}
+
+void rill__request_open(rill_conn *c) {
+  rill_request *req = c->request;
+  rill__peer *p = c->peer;
+  rill_hub *hub = c->hub;
+
+  c->request = NULL;
+  c->http = NULL;
+  rill__conn_ws_open(c);
+  if (p->handlers->on_open != NULL) {
+    int rv;
+    hub->in_handler = true;
+    rv = p->handlers->on_open(rill__peer_handle(p), req, p->handlers_arg);
+    hub->in_handler = false;
+    rill__peer_handled(p, rv);
+  }
+  req->conn = NULL; /* so that its reader goes with it */
+  request_free(req);
+}
+
+int rill_reject(rill_request *req, int status, const char *reason) {
+  int rv = answerable(req);
+
+  if (rv != 0)
+    return rv;
+  if (req->upgrade)
+    req->hub->metrics.auth_refused_total++;
+  if (status < 400 || status > 599)
+    status = 500;
+  return refuse(req, status, reason, NULL, (rill_str){0});
+}
+
+static void write_response(rill_request *req, const rill_response *r,
+                           rill__bytes *out, bool close) {
+  rill__bytes length;
+  const char *type = r->type != NULL ? r->type : "text/plain; charset=utf-8";
+
+  rill__http_begin_response(out, r->status == 0 ? 200 : r->status);
+  rill__bytes_init(&length, &req->hub->alloc);
+  rill__bytes_u64(&length, r->body_len);
+  if (r->status != 204 && r->status != 304) {
+    rill__http_add_header(out, rill_s("Content-Type"), rill_s(type));
+    rill__http_add_header(out, rill_s("Content-Length"),
+                          (rill_str){(char *)length.data, length.len});
+  }
+  for (size_t i = 0; i < r->nheaders; i++)
+    rill__http_add_header(out, rill_s(r->headers[i].name),
+                          rill_s(r->headers[i].value));
+  if (close)
+    rill__http_add_header(out, rill_s("Connection"), rill_s("close"));
+  rill__http_end(out);
+  if (!rill_str_eq(rill_request_method(req), rill_s("HEAD")) &&
+      r->status != 204 && r->status != 304)
+    rill__bytes_add(out, r->body, r->body_len);
+  if (length.failed)
+    out->failed = true;
+  rill__bytes_finish(&length);
+}
+
+int rill_respond(rill_request *req, const rill_response *r) {
+  int rv = answerable(req);
+  rill__bytes out;
+  bool close;
+
+  if (rv != 0)
+    return rv;
+  for (size_t i = 0; i < r->nheaders; i++)
+    if (!rill__http_is_token(rill_s(r->headers[i].name)) ||
+        !rill__http_is_value(rill_s(r->headers[i].value)))
+      rv = RILL_ERR_ARG;
+  if ((r->status != 0 && (r->status < 200 || r->status > 599)) ||
+      (r->type != NULL && !rill__http_is_value(rill_s(r->type))))
+    rv = RILL_ERR_ARG;
+  if (rv != 0 || req->upgrade) {
+    refuse(req, 500, "the answer is not valid HTTP", NULL, (rill_str){0});
+    return RILL_ERR_ARG;
+  }
+  close = !rill__conn_is(req->conn, RILL__KEEP) || req->hub->draining;
+  rill__bytes_init(&out, &req->hub->alloc);
+  write_response(req, r, &out, close);
+  return answer(req, &out, close);
+}
+
+rill_str rill_request_method(const rill_request *req) {
+  return rill__http_head_of(req->http)->method;
+}
+
+rill_str rill_request_path(const rill_request *req) {
+  return rill__http_head_of(req->http)->path;
+}
+
+rill_str rill_request_param(const rill_request *req, const char *name) {
+  if (req->route == NULL)
+    return (rill_str){0};
+  return rill__route_param(req->route, rill_request_path(req), name);
+}
+
+rill_str rill_request_header(const rill_request *req, const char *name) {
+  return rill__http_header(req->http, name, 0);
+}
+
+rill_str rill_request_body(const rill_request *req) {
+  return rill__http_body(req->http);
+}
+
+rill_str rill_request_address(const rill_request *req) {
+  return (rill_str){(const char *)req->address.data, req->address.len};
+}
+
+rill_hub *rill_request_hub(const rill_request *req) { return req->hub; }
+
+/* Cuts |*rest| at the first |at|; returns what stood before it. */
+static rill_str cut(rill_str *rest, char at) {
+  const char *p =
+      rest->len > 0 ? memchr(rest->ptr, at, rest->len) : NULL;
+  rill_str s = *rest;
+
+  if (p == NULL) {
+    *rest = (rill_str){0};
+    return s;
+  }
+  s.len = (size_t)(p - rest->ptr);
+  rest->len -= s.len + 1;
+  rest->ptr = p + 1;
+  return s;
+}
+
+rill_str rill_request_query(const rill_request *req, const char *name) {
+  rill_str query = rill__http_head_of(req->http)->query;
+  rill_str rest = query, value = {0};
+  rill__bytes *scratch = req->scratch;
+  int64_t len;
+  char *out;
+
+  while (rest.len > 0) {
+    value = cut(&rest, '&');
+    if (rill_str_eq(cut(&value, '='), rill_s(name)))
+      break;
+    value = (rill_str){0};
+  }
+  if (value.len == 0 || scratch->failed)
+    return (rill_str){0};
+  if (scratch->cap == 0 && !rill__bytes_reserve(scratch, query.len))
+    return (rill_str){0};
+  /* each value has its own place, so that earlier results stay */
+  out = (char *)scratch->data + (value.ptr - query.ptr);
+  len = rill__http_unescape(value, true, out);
+  return len < 0 ? (rill_str){0} : (rill_str){out, (size_t)len};
+}
+
+rill_str rill_request_credential(const rill_request *req) {
+  rill_str auth = rill_request_header(req, "authorization");
+  rill_str scheme = cut(&auth, ' ');
+
+  if (rill__http_same(scheme, "bearer")) {
+    while (auth.len > 0 && auth.ptr[0] == ' ') {
+      auth.ptr++;
+      auth.len--;
+    }
+    return auth;
+  }
+  return rill_request_query(req, "token");
+}

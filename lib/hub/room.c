@@ -1,0 +1,246 @@
+#include "hub/room.h"
+
+#include "base/utf8.h"
+#include "hub/conn.h"
+
+typedef struct room_rule {
+  struct room_rule *next;
+  rill_room_opts opts;
+  size_t len; /* of the name, or of the prefix */
+  bool prefix;
+  char name[];
+} room_rule;
+
+int rill__name_check(const rill_hub *hub, rill_str name) {
+  if (name.len == 0)
+    return RILL_ERR_ARG;
+  if (name.len > hub->config.limits.name_bytes)
+    return RILL_ERR_TOO_BIG;
+  for (size_t i = 0; i < name.len; i++)
+    if ((uint8_t)name.ptr[i] < 0x20 || name.ptr[i] == 0x7f)
+      return RILL_ERR_ARG;
+  return rill__utf8_valid(name.ptr, name.len) ? 0 : RILL_ERR_ARG;
+}
+
+/* The options of the longest rule that matches |name|. */
+static rill_room_opts opts_of(const rill_hub *hub, rill_str name) {
+  const room_rule *best = NULL;
+
+  for (const room_rule *r = (const room_rule *)hub->room_rules; r != NULL;
+       r = r->next) {
+    if (r->prefix ? name.len < r->len : name.len != r->len)
+      continue;
+    if (r->len > 0 && memcmp(r->name, name.ptr, r->len) != 0)
+      continue;
+    if (best == NULL || !r->prefix || (best->prefix && r->len > best->len))
+      best = r;
+  }
+  return best != NULL ? best->opts : (rill_room_opts){0};
+}
+
+rill__room *rill__room_find(const rill_hub *hub, rill_str name) {
+  rill__room *r = NULL;
+
+  if (name.len == 0 || hub->rooms == NULL)
+    return NULL;
+  HASH_FIND_BYHASHVALUE(hh, hub->rooms, name.ptr, name.len,
+                        (unsigned)rill__hub_hash(hub, name), r);
+  return r;
+}
+
+static rill__room *room_new(rill_hub *hub, rill_str name) {
+  const rill__alloc *map_alloc = &hub->alloc;
+  bool map_failed = false;
+  rill__room *r = rill__calloc(&hub->alloc, sizeof *r + name.len);
+
+  if (r == NULL)
+    return NULL;
+  r->overflow = opts_of(hub, name).overflow;
+  r->name_len = (uint32_t)name.len;
+  memcpy(r->name, name.ptr, name.len);
+  HASH_ADD_KEYPTR_BYHASHVALUE(hh, hub->rooms, r->name, r->name_len,
+                              (unsigned)rill__hub_hash(hub, name), r);
+  if (map_failed) {
+    rill__free(&hub->alloc, r, sizeof *r + name.len);
+    return NULL;
+  }
+  hub->metrics.rooms++;
+  return r;
+}
+
+static void room_free(rill_hub *hub, rill__room *r) {
+  const rill__alloc *map_alloc = &hub->alloc;
+
+  HASH_DEL(hub->rooms, r);
+  hub->metrics.rooms--;
+  rill__free(&hub->alloc, r->members, r->cap * sizeof *r->members);
+  rill__free(&hub->alloc, r, sizeof *r + r->name_len);
+}
+
+rill__member *rill__room_member(const rill__peer *p, rill_str name) {
+  rill__member *m = p->rooms;
+
+  while (m != NULL && !rill_str_eq(rill__room_name(m->room), name))
+    m = m->next;
+  return m;
+}
+
+static bool grow(rill_hub *hub, rill__room *r) {
+  uint32_t cap = r->cap == 0 ? 4 : r->cap * 2;
+  void *members;
+
+  if (r->count < r->cap)
+    return true;
+  members =
+      rill__realloc(&hub->alloc, r->members, r->cap * sizeof *r->members,
+                    cap * sizeof *r->members);
+  if (members == NULL)
+    return false;
+  r->members = members;
+  r->cap = cap;
+  return true;
+}
+
+int rill__room_add(rill__peer *p, rill_str name) {
+  rill_hub *hub = p->hub;
+  rill__room *r;
+  rill__member *m;
+
+  if (rill__room_member(p, name) != NULL)
+    return 0;
+  if (p->nrooms >= hub->config.limits.rooms_per_peer) {
+    hub->metrics.limit_rooms_per_peer++;
+    return RILL_ERR_LIMIT;
+  }
+  rill__fanout_close(hub, &hub->fanout);
+  if (!p->open) /* closed for being slow, just now */
+    return RILL_ERR_CLOSED;
+  r = rill__room_find(hub, name);
+  if (r == NULL)
+    r = room_new(hub, name);
+  if (r == NULL)
+    return RILL_ERR_NOMEM;
+  m = grow(hub, r) ? rill__malloc(&hub->alloc, sizeof *m) : NULL;
+  if (m == NULL) {
+    if (r->count == 0)
+      room_free(hub, r);
+    return RILL_ERR_NOMEM;
+  }
+  *m = (rill__member){r, p, p->rooms, r->count};
+  p->rooms = m;
+  p->nrooms++;
+  r->members[r->count++] = m;
+  r->mix.n[p->variant]++;
+  return 0;
+}
+
+void rill__room_remove(rill__member *m) {
+  rill__room *r = m->room;
+  rill__peer *p = m->peer;
+  rill_hub *hub = p->hub;
+  rill__member **at = &p->rooms;
+
+  rill__fanout_close(hub, &hub->fanout);
+  while (*at != m)
+    at = &(*at)->next;
+  *at = m->next;
+  p->nrooms--;
+  r->mix.n[p->variant]--;
+  r->members[m->index] = r->members[--r->count];
+  r->members[m->index]->index = m->index;
+  rill__free(&hub->alloc, m, sizeof *m);
+  if (r->count == 0)
+    room_free(hub, r);
+}
+
+void rill__rooms_leave_all(rill__peer *p) {
+  while (p->rooms != NULL)
+    rill__room_remove(p->rooms);
+}
+
+void rill__rooms_free(rill_hub *hub) {
+  while (hub->rooms != NULL)
+    room_free(hub, hub->rooms);
+  while (hub->room_rules != NULL) {
+    room_rule *r = (room_rule *)hub->room_rules;
+    hub->room_rules = (struct rill__room_rule *)r->next;
+    rill__free(&hub->alloc, r, sizeof *r + r->len);
+  }
+}
+
+int rill_join(rill_peer peer, rill_str room) {
+  rill__peer *p = rill__peer_open(peer);
+  int rv;
+
+  if (p == NULL)
+    return RILL_ERR_CLOSED;
+  rv = rill__name_check(p->hub, room);
+  return rv != 0 ? rv : rill__room_add(p, room);
+}
+
+int rill_leave(rill_peer peer, rill_str room) {
+  rill__peer *p = rill__peer_of(peer);
+  rill__member *m;
+
+  if (p == NULL)
+    return RILL_ERR_CLOSED;
+  m = rill__room_member(p, room);
+  if (m == NULL)
+    return RILL_ERR_NOT_FOUND;
+  rill__room_remove(m);
+  return 0;
+}
+
+size_t rill_room_count(const rill_hub *hub, rill_str room) {
+  const rill__room *r = rill__room_find(hub, room);
+  return r != NULL ? r->count : 0;
+}
+
+bool rill_in_room(rill_peer peer, rill_str room) {
+  rill__peer *p = rill__peer_of(peer);
+  return p != NULL && rill__room_member(p, room) != NULL;
+}
+
+int rill_room_each(rill_hub *hub, rill_str room,
+                   int (*fn)(rill_peer peer, void *arg), void *arg) {
+  const rill__room *r = rill__room_find(hub, room);
+  int rv = 0;
+
+  for (uint32_t i = 0; r != NULL && i < r->count && rv == 0; i++)
+    rv = fn(rill__peer_handle(r->members[i]->peer), arg);
+  return rv;
+}
+
+int rill_peer_rooms(rill_peer peer, int (*fn)(rill_str room, void *arg),
+                    void *arg) {
+  rill__peer *p = rill__peer_of(peer);
+  int rv = 0;
+
+  if (p == NULL)
+    return RILL_ERR_CLOSED;
+  for (const rill__member *m = p->rooms; m != NULL && rv == 0; m = m->next)
+    rv = fn(rill__room_name(m->room), arg);
+  return rv;
+}
+
+int rill_room_defaults(rill_hub *hub, const char *pattern,
+                       const rill_room_opts *opts) {
+  rill_str name = rill_s(pattern);
+  bool prefix = name.len > 0 && name.ptr[name.len - 1] == '*';
+  room_rule *r;
+
+  if (name.len == 0 || opts->overflow > RILL_DROP_OLDEST)
+    return RILL_ERR_ARG;
+  name.len -= prefix;
+  r = rill__malloc(&hub->alloc, sizeof *r + name.len);
+  if (r == NULL)
+    return RILL_ERR_NOMEM;
+  *r = (room_rule){(room_rule *)hub->room_rules, *opts, name.len, prefix};
+  if (name.len > 0)
+    memcpy(r->name, name.ptr, name.len);
+  hub->room_rules = (struct rill__room_rule *)r;
+  rill__fanout_close(hub, &hub->fanout);
+  for (rill__room *room = hub->rooms; room != NULL; room = room->hh.next)
+    room->overflow = opts_of(hub, rill__room_name(room)).overflow;
+  return 0;
+}
