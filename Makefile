@@ -5,6 +5,10 @@ INCLUDEDIR = $(PREFIX)/include
 MANDIR     = $(PREFIX)/share/man
 CFLAGS     = -O2 -g
 B          = build
+V          = 0
+FUZZ_SECONDS = 60
+SEEDS      = 1000
+SEED       = 1
 -include config.mak
 # Nothing to edit below.
 
@@ -19,15 +23,17 @@ WARN = -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow \
 ifdef CI
 WARN += -Werror
 endif
-HARDEN = -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong \
-  -fno-delete-null-pointer-checks -fno-strict-overflow -fno-common
+HARDEN = -fstack-protector-strong -fno-delete-null-pointer-checks \
+  -fno-strict-overflow -fno-common
+ifeq ($(findstring sanitize,$(CFLAGS)),)
+HARDEN += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+endif
 LINK_HARDEN = -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed
 
 # llhttp: the system's library where pkg-config knows one, else Debian's
 # node-llhttp, whose C sources are compiled in strict mode.
 LLHTTP_SRC = /usr/share/llhttp
-LLHTTP_PC := $(shell pkg-config --exists libllhttp 2>/dev/null && echo yes)
-ifeq ($(LLHTTP_PC),yes)
+ifeq ($(shell pkg-config --exists libllhttp 2>/dev/null && echo yes),yes)
 LLHTTP_CFLAGS := $(shell pkg-config --cflags libllhttp)
 LLHTTP_LIBS := $(shell pkg-config --libs libllhttp)
 LLHTTP_OBJS :=
@@ -39,73 +45,194 @@ endif
 WSLAY_LIBS = -lwslay
 MBEDTLS_LIBS = -lmbedtls -lmbedx509 -lmbedcrypto
 ZLIB_LIBS = -lz
-CORE_LIBS = $(LLHTTP_LIBS) $(WSLAY_LIBS) $(MBEDTLS_LIBS) $(ZLIB_LIBS)
+CORE_LIBS = $(strip $(LLHTTP_LIBS) $(WSLAY_LIBS) $(MBEDTLS_LIBS) $(ZLIB_LIBS))
 
 ALL_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -Iinclude -Ilib -fPIC \
   -fvisibility=hidden -ffile-prefix-map=$(CURDIR)=. -MMD -MP $(WARN) \
   $(HARDEN) $(LLHTTP_CFLAGS) $(CFLAGS) $(CPPFLAGS)
+LINK = $(CC) $(CFLAGS) $(LDFLAGS) $(LINK_HARDEN)
 
-CORE := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard lib/base/*.c lib/wire/*.c \
-  lib/hub/*.c lib/client/*.c)))
-EPOLL := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard lib/loop/*.c)))
+objects = $(patsubst %.c,$(B)/%.o,$(sort $(wildcard $(1))))
+programs = $(patsubst %.c,$(B)/%,$(sort $(wildcard $(1))))
 
+CORE := $(call objects,lib/base/*.c lib/wire/*.c lib/hub/*.c lib/client/*.c)
+EPOLL := $(call objects,lib/loop/*.c)
 LIBS := $(foreach l,rill rill-epoll,$(B)/lib/lib$(l).a $(B)/lib/lib$(l).so)
 PCS := $(B)/lib/pkgconfig/rill.pc $(B)/lib/pkgconfig/rill-epoll.pc
-EXAMPLES := $(patsubst %.c,$(B)/%,$(sort $(wildcard examples/*.c)))
-UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(sort $(wildcard \
-  tests/unit/test_*.c)))
-FUZZ := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(sort $(wildcard \
-  tests/fuzz/fuzz_*.c)))
+EXAMPLES := $(call programs,examples/*.c)
+UNIT := $(filter-out %/test_oom_libc,$(call programs,tests/unit/test_*.c))
+PLAIN := $(call programs,tests/unit/test_oom_libc.c)
+FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+MANS := $(sort $(wildcard man/*.[37]))
+STATIC := $(B)/lib/librill-epoll.a $(B)/lib/librill.a
+
+ifeq ($(V),0)
+say = @printf '  %-4s %s\n' $(1) $(2);
+else
+say =
+endif
 
 all: $(LIBS) $(PCS) $(EXAMPLES)
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	$(call say,CC,$@) $(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 $(B)/llhttp/%.o: $(LLHTTP_SRC)/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=c11 -w $(LLHTTP_CFLAGS) -fPIC -fvisibility=hidden $(HARDEN) $(CFLAGS) \
-	  -c -o $@ $<
+	$(call say,CC,$@) $(CC) -std=c11 -w $(LLHTTP_CFLAGS) -fPIC \
+	  -fvisibility=hidden $(HARDEN) $(CFLAGS) -c -o $@ $<
 
 $(B)/lib/librill.a: $(CORE) $(LLHTTP_OBJS)
 $(B)/lib/librill-epoll.a: $(EPOLL)
 $(B)/lib/%.a:
 	@mkdir -p $(@D)
-	rm -f $@ && $(AR) rcsD $@ $^
+	@rm -f $@
+	$(call say,AR,$@) $(AR) rcsD $@ $^
 
 $(B)/lib/librill.so: $(CORE) $(LLHTTP_OBJS) lib/rill.map
 	@mkdir -p $(@D)
-	$(CC) -shared -Wl,-soname,librill.so.$(SOVERSION) -Wl,-z,defs $(LINK_HARDEN) \
-	  -Wl,--version-script=lib/rill.map $(CFLAGS) $(LDFLAGS) -o $@ \
-	  $(filter %.o,$^) $(CORE_LIBS)
-	ln -sf librill.so $(B)/lib/librill.so.$(SOVERSION)
+	$(call say,LD,$@) $(LINK) -shared -Wl,-soname,$(@F).$(SOVERSION) \
+	  -Wl,--version-script=lib/rill.map -o $@ $(filter %.o,$^) $(CORE_LIBS)
+	@ln -sf $(@F) $@.$(SOVERSION)
 
 $(B)/lib/librill-epoll.so: $(EPOLL) $(B)/lib/librill.so lib/rill.map
-	@mkdir -p $(@D)
-	$(CC) -shared -Wl,-soname,librill-epoll.so.$(SOVERSION) -Wl,-z,defs \
-	  $(LINK_HARDEN) -Wl,--version-script=lib/rill.map $(CFLAGS) $(LDFLAGS) \
-	  -o $@ $(filter %.o,$^) -L$(B)/lib -lrill -pthread
-	ln -sf librill-epoll.so $(B)/lib/librill-epoll.so.$(SOVERSION)
+	$(call say,LD,$@) $(LINK) -shared -Wl,-soname,$(@F).$(SOVERSION) \
+	  -Wl,--version-script=lib/rill.map -o $@ $(filter %.o,$^) -L$(B)/lib \
+	  -lrill -pthread
+	@ln -sf $(@F) $@.$(SOVERSION)
 
 $(B)/lib/pkgconfig/%.pc: pkgconfig/%.pc.in include/rill/base.h Makefile
 	@mkdir -p $(@D)
-	sed -e 's|@PREFIX@|$(PREFIX)|;s|@LIBDIR@|$(LIBDIR)|' \
+	@sed -e 's|@PREFIX@|$(PREFIX)|;s|@LIBDIR@|$(LIBDIR)|' \
 	  -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|;s|@VERSION@|$(VERSION)|' \
 	  -e 's|@CORE_LIBS@|$(CORE_LIBS)|' $< > $@
 
-STATIC = $(B)/lib/librill-epoll.a $(B)/lib/librill.a
-
 $(B)/examples/%: $(B)/examples/%.o $(STATIC)
-	$(CC) $(CFLAGS) $(LDFLAGS) $(LINK_HARDEN) -o $@ $^ $(CORE_LIBS) -pthread
+	$(call say,LD,$@) $(LINK) -o $@ $^ $(CORE_LIBS) -pthread
 
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(STATIC)
-	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CORE_LIBS) -lcmocka -pthread
+	$(call say,LD,$@) $(LINK) -o $@ $^ $(CORE_LIBS) -lcmocka -pthread
+
+$(B)/tests/sim/sim: $(call objects,tests/sim/*.c) $(STATIC)
+	$(call say,LD,$@) $(LINK) -o $@ $^ $(CORE_LIBS) -pthread
+
+$(B)/tests/interop/%: $(B)/tests/interop/%.o $(STATIC)
+	$(call say,LD,$@) $(LINK) -o $@ $^ $(CORE_LIBS) -pthread
+
+# A fuzz target with a main that replays a corpus, or with libFuzzer's.
+$(B)/tests/fuzz/replay_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/driver.o \
+  $(STATIC)
+	$(call say,LD,$@) $(LINK) -o $@ $^ $(CORE_LIBS)
+$(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(STATIC)
+	$(call say,LD,$@) $(LINK) -fsanitize=fuzzer -o $@ $^ $(CORE_LIBS)
+
+# Everything that the machine lacks and the rest needs; installs as root.
+APT = gcc libc6-dev clang pkg-config libwslay-dev libmbedtls-dev node-llhttp \
+  zlib1g-dev uthash-dev libcmocka-dev mandoc binutils
+APT_TEST = valgrind chromium python3 libclang-rt-14-dev libwebsockets-dev
+deps:
+	@sh tests/deps.sh $(APT) $(APT_TEST)
+
+# The checks, each by itself; `check` runs them all.
+check: all unit replay simcheck purity symbols manlint installcheck interop
+	@echo "check: all passed"
+
+unit: $(UNIT) $(PLAIN)
+	@set -e; for t in $(UNIT) $(PLAIN); do echo "  RUN  $$t"; $$t; done
+
+replay: $(patsubst %,$(B)/tests/fuzz/replay_%,$(FUZZ))
+	@set -e; for t in $(FUZZ); do echo "  RUN  replay $$t"; \
+	  $(B)/tests/fuzz/replay_$$t tests/fuzz/corpus/$$t; done
+
+simcheck: $(B)/tests/sim/sim
+	@$(B)/tests/sim/sim --replay tests/sim/seeds.txt
+	@$(B)/tests/sim/sim --seeds 60 --first 1
+
+sim: $(B)/tests/sim/sim
+	$(B)/tests/sim/sim --seeds $(SEEDS) --first $(SEED)
+
+# The core calls memory and string functions, wslay, llhttp, zlib and
+# mbedTLS; no system call, clock, file, locale or stdio.
+purity: $(CORE)
+	@sh tests/purity.sh $(CORE)
+
+# The shared libraries export what the headers declare, no less, no more.
+symbols: $(LIBS)
+	@sh tests/symbols.sh $(B)/lib
+
+manlint:
+	@mandoc -Tlint -Wwarning $(MANS)
+	@sh tests/manpages.sh '$(CC)' $(MANS)
+
+installcheck: all
+	@sh tests/install.sh $(B)
+
+interop: all $(B)/tests/interop/dialer
+	@sh tests/interop.sh $(B)
+
+ASAN = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+  -fno-sanitize-recover=all
+asan:
+	@$(MAKE) B=$(B)/asan CFLAGS='$(ASAN)' PLAIN= all unit replay simcheck
+
+tsan:
+	@$(MAKE) B=$(B)/tsan CFLAGS='-O1 -g -fsanitize=thread' PLAIN= tsan-run
+tsan-run: $(B)/tests/unit/test_post $(B)/tests/unit/test_epoll
+	@set -e; for t in $^; do echo "  RUN  $$t"; $$t; done
+
+memcheck: $(UNIT)
+	@set -e; for t in $(UNIT); do echo "  RUN  valgrind $$t"; \
+	  valgrind -q --error-exitcode=9 --leak-check=full $$t; done
+
+fuzz:
+	@$(MAKE) B=$(B)/fuzz CC=clang fuzz-run \
+	  CFLAGS='-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all'
+fuzz-run: $(patsubst %,$(B)/tests/fuzz/fuzz_%,$(FUZZ))
+	@set -e; for t in $(FUZZ); do \
+	  echo "  FUZZ $$t for $(FUZZ_SECONDS) s"; mkdir -p $(B)/corpus/$$t; \
+	  $(B)/tests/fuzz/fuzz_$$t -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
+	    -rss_limit_mb=2048 -artifact_prefix=$(B)/corpus/$$t- \
+	    -print_final_stats=1 -verbosity=0 $(B)/corpus/$$t \
+	    tests/fuzz/corpus/$$t; done
+
+BENCH := $(call programs,tests/bench/bare.c tests/bench/micro_ws.c) \
+  $(B)/tests/bench/load
+bench: all $(BENCH)
+	@python3 tests/bench/run.py --build $(B)
+
+demo: $(B)/examples/chat
+	@echo "open http://127.0.0.1:8080/ in two windows; ctrl-c ends it"
+	@$(B)/examples/chat --listen tcp://127.0.0.1:8080 --web examples/web/chat
+
+install: all
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/rill \
+	  $(DESTDIR)$(MANDIR)/man3 $(DESTDIR)$(MANDIR)/man7
+	for l in rill rill-epoll; do \
+	  install -m 644 $(B)/lib/lib$$l.a $(DESTDIR)$(LIBDIR) && \
+	  install -m 755 $(B)/lib/lib$$l.so \
+	    $(DESTDIR)$(LIBDIR)/lib$$l.so.$(VERSION) && \
+	  ln -sf lib$$l.so.$(VERSION) $(DESTDIR)$(LIBDIR)/lib$$l.so.$(SOVERSION) && \
+	  ln -sf lib$$l.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/lib$$l.so || exit 1; \
+	done
+	install -m 644 $(PCS) $(DESTDIR)$(LIBDIR)/pkgconfig
+	install -m 644 include/rill/*.h $(DESTDIR)$(INCLUDEDIR)/rill
+	install -m 644 $(filter %.3,$(MANS)) $(DESTDIR)$(MANDIR)/man3
+	install -m 644 $(filter %.7,$(MANS)) $(DESTDIR)$(MANDIR)/man7
+
+uninstall:
+	rm -rf $(DESTDIR)$(INCLUDEDIR)/rill
+	rm -f $(DESTDIR)$(LIBDIR)/librill.* $(DESTDIR)$(LIBDIR)/librill-epoll.* \
+	  $(patsubst $(B)/lib/%,$(DESTDIR)$(LIBDIR)/%,$(PCS)) \
+	  $(patsubst man/%.3,$(DESTDIR)$(MANDIR)/man3/%.3,$(filter %.3,$(MANS))) \
+	  $(patsubst man/%.7,$(DESTDIR)$(MANDIR)/man7/%.7,$(filter %.7,$(MANS)))
 
 clean:
-	rm -rf build build-*
+	rm -rf $(B)
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all clean
+-include $(patsubst %.o,%.d,$(shell find $(B)/lib $(B)/examples $(B)/tests \
+  -name '*.o' 2>/dev/null))
+.PHONY: all deps check unit replay simcheck sim purity symbols manlint \
+  installcheck interop asan tsan tsan-run memcheck fuzz fuzz-run bench demo \
+  install uninstall clean
 .SECONDARY:

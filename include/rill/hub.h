@@ -149,7 +149,10 @@ typedef struct rill_handlers {
    * borrowed for the call.  Returns 0 or a negative value.
    */
   int (*on_open)(rill_peer peer, const rill_request *req, void *arg);
-  /* on_message: one whole message.  Returns 0, RILL_PAUSE or negative. */
+  /*
+   * on_message: one whole message.  Returns RILL_PAUSE, negative, or 0;
+   * what rill_send returned is fine too.
+   */
   int (*on_message)(rill_peer peer, const rill_msg *msg, void *arg);
   /* on_drain: after RILL_BUSY the queue is empty again.  0 or negative. */
   int (*on_drain)(rill_peer peer, void *arg);

@@ -4,7 +4,9 @@
  * A chunk is only ever appended to; whoever holds a reference may read the
  * bytes below |used| of the time when it took it.  Standard chunks
  * (RILL__CHUNK_STD) come from a pool with a few spares; a larger message has
- * a chunk of its own.  The pool counts what all chunks hold in memory.
+ * a chunk of its own.  Spares of large chunks spare a busy hub the page faults
+ * of fresh memory; trim gives them back.  The pool counts what all chunks
+ * hold in memory.
  */
 #ifndef RILL__CHUNK_H
 #define RILL__CHUNK_H
@@ -30,11 +32,16 @@ struct rill__chunk_pool {
   const rill__alloc *alloc;
   rill__chunk *spare;
   uint32_t nspare;
-  size_t held; /* capacity of all chunks that are referenced */
+  rill__chunk *large; /* spares above the standard size */
+  size_t large_bytes;
+  bool large_used; /* one was taken since the last trim */
+  size_t held;     /* capacity of all chunks that are referenced */
 };
 
 void rill__chunk_pool_init(rill__chunk_pool *p, const rill__alloc *alloc);
 void rill__chunk_pool_finish(rill__chunk_pool *p);
+/* Frees the large spares unless they are in use; true: none are left. */
+bool rill__chunk_pool_trim(rill__chunk_pool *p);
 
 /*
  * An empty chunk with one reference, or NULL: of at least |cap| bytes and at

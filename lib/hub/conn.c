@@ -65,8 +65,8 @@ int rill__conn_make(rill_conn **out, rill_hub *hub, rill__state state) {
   *out = NULL;
   if (rv != 0)
     return rv;
-  if (hub->nconns >= UINT32_MAX - 2 ||
-      !rill__heap_reserve(&hub->timers, (uint32_t)hub->nconns + 2))
+  if (hub->nconns >= UINT32_MAX - 3 ||
+      !rill__heap_reserve(&hub->timers, (uint32_t)hub->nconns + 3))
     return RILL_ERR_NOMEM;
   c = rill__calloc(&hub->alloc, sizeof *c);
   if (c == NULL)

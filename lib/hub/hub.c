@@ -17,7 +17,10 @@ typedef struct rill__at_free {
 } rill__at_free;
 
 /* The kinds of rill__timer.kind. */
-enum { TIMER_CONN, TIMER_DRAIN };
+enum { TIMER_CONN, TIMER_DRAIN, TIMER_TRIM };
+
+/* Large spare chunks that nobody has used for so long are freed. */
+#define TRIM_AFTER (2 * RILL_SEC)
 
 /* The largest input is shed: it has the least right to the memory. */
 static void shed(void *arg, void *owner) {
@@ -54,6 +57,7 @@ int rill_hub_new(rill_hub **out, const rill_config *config) {
   atomic_init(&hub->posted, NULL);
   rill__heap_init(&hub->timers, &hub->alloc);
   rill__timer_init(&hub->drain_timer, TIMER_DRAIN);
+  rill__timer_init(&hub->trim_timer, TIMER_TRIM);
   rill__chunk_pool_init(&hub->chunks, &hub->alloc);
   rill__http_env_init(&hub->http, &hub->alloc, &hub->config.limits);
   rill__out_env_init(&hub->out, &hub->alloc);
@@ -64,7 +68,7 @@ int rill_hub_new(rill_hub **out, const rill_config *config) {
                          &hub->chunks);
   hub->ws.shed = shed;
   hub->ws.shed_arg = hub;
-  if (rv == 0 && !rill__heap_reserve(&hub->timers, 1))
+  if (rv == 0 && !rill__heap_reserve(&hub->timers, 2))
     rv = RILL_ERR_NOMEM;
   if (rv != 0) {
     rill_hub_free(hub);
@@ -163,6 +167,11 @@ rill_time rill_deadline(const rill_hub *hub) {
   return rill__heap_next(&hub->timers);
 }
 
+static void trim(rill_hub *hub) {
+  if (!rill__chunk_pool_trim(&hub->chunks))
+    rill__heap_set(&hub->timers, &hub->trim_timer, hub->now + TRIM_AFTER);
+}
+
 static void conn_due(rill_conn *c) {
   switch ((rill__state)c->state) {
   case RILL__DIAL:
@@ -197,6 +206,8 @@ void rill_tick(rill_hub *hub, rill_time now) {
   while (most-- > 0 && (t = rill__heap_pop(&hub->timers, hub->now)) != NULL) {
     if (t->kind == TIMER_DRAIN)
       rill__drain_tick(hub);
+    else if (t->kind == TIMER_TRIM)
+      trim(hub);
     else
       conn_due(RILL__CONTAINER(t, rill_conn, timer));
   }
@@ -208,5 +219,8 @@ rill_conn *rill_next_ready(rill_hub *hub) {
 
   rill__fanout_close(hub, &hub->fanout);
   l = rill__list_shift(&hub->ready);
+  if (l == NULL && hub->chunks.large != NULL &&
+      hub->trim_timer.due == RILL_NEVER)
+    rill__heap_set(&hub->timers, &hub->trim_timer, hub->now + TRIM_AFTER);
   return l != NULL ? RILL__CONTAINER(l, rill_conn, ready) : NULL;
 }

@@ -56,7 +56,7 @@ struct rill_hub {
   uint32_t drain_places, drain_at, drain_stride; /* see drain.c */
 
   rill__heap timers;
-  rill__timer drain_timer;
+  rill__timer drain_timer, trim_timer;
   rill__chunk_pool chunks;
   rill__http_env http;
   rill__ws_env ws;

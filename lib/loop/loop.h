@@ -123,7 +123,7 @@ void rill__linger_ready(rill_epoll *loop, int fd);
 void rill__early_add(rill_epoll *loop, int fd, bool secure);
 void rill__early_ready(rill_epoll *loop, int fd, uint32_t events);
 
-/* dial.c: |conn| wants to be dialed and is not; _cancel: nobody waits. */
+/* connect.c: |conn| wants to be dialed and is not; _cancel: nobody waits. */
 void rill__loop_dial_start(rill_epoll *loop, rill_conn *conn);
 void rill__loop_dial_cancel(rill_epoll *loop, rill__loop_dial *dial);
 void rill__loop_dial_ready(rill_epoll *loop, rill__loop_dial *dial);

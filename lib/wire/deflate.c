@@ -47,7 +47,8 @@ struct rill__pmd {
   rill__pmd_params params;
   bool client;
   bool stale;     /* the deflater's window is not the peer's any more */
-  bool final;     /* the inflater stands behind a final block */
+  bool final;     /* the inflater stands behind a final block, */
+  bool done;      /* or at least behind a block and at a whole byte */
   uint8_t finals; /* in this message */
   stream *deflater, *inflater;
 };
@@ -332,9 +333,8 @@ int rill__pmd_inflate_begin(rill__pmd *pmd, rill__ws_env *env) {
     pmd->inflater = stream_take(env, bits < 9 ? 9 : bits, 0, 0);
     if (pmd->inflater == NULL)
       return RILL_ERR_NOMEM;
-    /* As zlib says it between blocks; nothing has been read yet. */
-    pmd->inflater->z.data_type = 128;
     pmd->final = false;
+    pmd->done = true;
   }
   pmd->finals = 0;
   return 0;
@@ -385,8 +385,14 @@ int rill__pmd_inflate(rill__pmd *pmd, rill__ws_env *env, const uint8_t **in,
   *in += take - z->avail_in;
   *len -= take - z->avail_in;
   *room -= give - z->avail_out;
+  /*
+   * Directly behind a block and with no bits left over (zlib.h at inflate);
+   * what zlib says of a call without progress is not to be relied on.
+   */
+  if (z->avail_in < take || z->avail_out < give)
+    pmd->done = (z->data_type & (128 | 63)) == 128;
   if (rv == Z_STREAM_END) {
-    pmd->final = true;
+    pmd->final = pmd->done = true;
     return 0;
   }
   if (rv == Z_MEM_ERROR)
@@ -397,10 +403,7 @@ int rill__pmd_inflate(rill__pmd *pmd, rill__ws_env *env, const uint8_t **in,
   return 0;
 }
 
-bool rill__pmd_inflate_done(const rill__pmd *pmd) {
-  /* Directly behind a block, with no bits left over (zlib.h, inflate). */
-  return pmd->final || (pmd->inflater->z.data_type & (128 | 63)) == 128;
-}
+bool rill__pmd_inflate_done(const rill__pmd *pmd) { return pmd->done; }
 
 void rill__pmd_inflate_end(rill__pmd *pmd, rill__ws_env *env) {
   if (pmd == NULL || pmd->inflater == NULL || inflate_takeover(pmd))

@@ -79,6 +79,11 @@ static int bad_text(rill__ws_error *error) {
   return rill__ws_fail(error, RILL_ERR_PROTO, 1007, -1, "text is not UTF-8");
 }
 
+static int broken_data(rill__ws_error *error) {
+  return rill__ws_fail(error, RILL_ERR_PROTO, 1007, -1,
+                       "broken compressed data");
+}
+
 /* What a handler returned, as a return value of rill__ws_feed. */
 static int verdict(int rv, rill__ws_error *error) {
   if (rv < 0)
@@ -206,47 +211,67 @@ static bool is_bomb(const rill__ws_input *in, const rill_limits *limits) {
          in->received > (uint64_t)in->declared * limits->inflate_ratio;
 }
 
-/* Inflates all of |data| to the end of the chunk. */
+/* Room at the end of the chunk for what comes out next. */
+static int inflate_room(const feed *f, size_t hint) {
+  rill__ws_input *in = f->ws->input;
+  size_t most = f->env->limits->message_bytes - in->received;
+  size_t more = in->received < 256 ? 256 : in->received / 2;
+
+  if (rill__ws_input_room(in) > 0)
+    return 0;
+  if (more < hint)
+    more = hint;
+  return rill__ws_input_reserve(
+      in, f->env, in->received + (more < most ? more : most), f->error);
+}
+
+/* Takes |n| bytes that were inflated to |out|, behind the message. */
+static int inflated(const feed *f, const uint8_t *out, size_t n) {
+  rill__ws_input *in = f->ws->input;
+
+  if (n > f->env->limits->message_bytes - in->received)
+    return rill__ws_fail(f->error, RILL_ERR_PROTO, 1009,
+                         RILL__LIMIT_message_bytes, "message too big");
+  in->received += n;
+  if (is_bomb(in, f->env->limits))
+    return rill__ws_fail(f->error, RILL_ERR_PROTO, 1009,
+                         RILL__LIMIT_inflate_ratio, "compressed too well");
+  return check_text(in, out, n, f->error);
+}
+
+/*
+ * Inflates all of |data| to the end of the chunk.  A message that is as
+ * large as may be gets one more byte of room, elsewhere: it may end there,
+ * but not go on.  What comes out is judged before the data that it came
+ * from, so that of two errors the first is told, however it was cut.
+ */
 static int inflate_all(const feed *f, const uint8_t *data, size_t n) {
   rill__ws_input *in = f->ws->input;
-  const rill_limits *limits = f->env->limits;
-  size_t room, was;
-  uint8_t beyond[1], *end;
-  int rv;
+  size_t max = f->env->limits->message_bytes, room, was;
+  uint8_t beyond[1], *out;
+  int rv, zrv;
 
   do {
-    bool full = in->received >= limits->message_bytes;
-    if (!full && rill__ws_input_room(in) == 0) {
-      size_t more = in->received < 256 ? 256 : in->received / 2;
-      if (more < n)
-        more = n;
-      if (more > limits->message_bytes - in->received)
-        more = limits->message_bytes - in->received;
-      rv = rill__ws_input_reserve(in, f->env, in->received + more, f->error);
+    out = beyond;
+    was = sizeof beyond;
+    if (in->received < max) {
+      rv = inflate_room(f, n);
       if (rv != 0)
         return rv;
+      out = rill__ws_input_end(in);
+      was = rill__ws_input_room(in);
+      if (was > max - in->received)
+        was = max - in->received;
     }
-    /* A full message may end here, but not go on. */
-    end = full ? beyond : rill__ws_input_end(in);
-    room = was = full ? sizeof beyond : rill__ws_input_room(in);
-    if (!full && room > limits->message_bytes - in->received)
-      room = was = limits->message_bytes - in->received;
-    rv = rill__pmd_inflate(f->ws->pmd, f->env, &data, &n, end, &room);
-    if (rv == RILL_ERR_NOMEM)
-      return rill__ws_fail(f->error, rv, 1011, -1, "out of memory");
-    if (rv != 0)
-      return rill__ws_fail(f->error, RILL_ERR_PROTO, 1007, -1,
-                           "broken compressed data");
-    if (full && room < was)
-      return rill__ws_fail(f->error, RILL_ERR_PROTO, 1009,
-                           RILL__LIMIT_message_bytes, "message too big");
-    in->received += was - room;
-    if (is_bomb(in, limits))
-      return rill__ws_fail(f->error, RILL_ERR_PROTO, 1009,
-                           RILL__LIMIT_inflate_ratio, "compressed too well");
-    rv = check_text(in, end, was - room, f->error);
+    room = was;
+    zrv = rill__pmd_inflate(f->ws->pmd, f->env, &data, &n, out, &room);
+    rv = inflated(f, out, was - room);
     if (rv != 0)
       return rv;
+    if (zrv == RILL_ERR_NOMEM)
+      return rill__ws_fail(f->error, zrv, 1011, -1, "out of memory");
+    if (zrv != 0)
+      return broken_data(f->error);
   } while (n > 0 || room == 0);
   return 0;
 }
@@ -267,8 +292,7 @@ static int read_compressed(const feed *f, uint8_t *data, size_t n,
   if (!rill__pmd_inflate_done(pmd))
     rv = inflate_all(f, tail, sizeof tail);
   if (rv == 0 && !rill__pmd_inflate_done(pmd))
-    rv = rill__ws_fail(f->error, RILL_ERR_PROTO, 1007, -1,
-                       "broken compressed data");
+    rv = broken_data(f->error);
   return rv;
 }
 

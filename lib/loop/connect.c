@@ -1,5 +1,5 @@
 /*
- * dial.c - connecting the conns that want it.
+ * connect.c - connecting the conns that want it.
  *
  * A dial looks its name up (unless the host is an address), then connects to
  * one address after the other until one answers.  Each step has its time;
