@@ -16,7 +16,6 @@ void rill__dial_free(rill_conn *c) {
 
   rill__bytes_finish(&d->url);
   rill__bytes_finish(&d->request);
-  rill__bytes_finish(&d->protocols);
   rill__free(&c->hub->alloc, d, sizeof *d);
   c->extra->dial = NULL;
 }
@@ -50,7 +49,46 @@ static void header(rill__bytes *out, const char *name, const char *value) {
   rill__http_add_header(out, rill_s(name), rill_s(value));
 }
 
-/* "a, b" of the subprotocols, which are kept for the answer. */
+/* The options of a dialed peer: a copy that lives as long as it. */
+typedef struct own_opts {
+  rill_route_opts opts;
+  size_t size;
+  const char *names[];
+} own_opts;
+
+static rill_route_opts *copy_opts(rill_hub *hub, const rill_dial_opts *from) {
+  size_t size = sizeof(own_opts) + from->nsubprotocols * sizeof(char *);
+  own_opts *own;
+  char *text;
+
+  for (size_t i = 0; i < from->nsubprotocols; i++)
+    size += rill_s(from->subprotocols[i]).len + 1;
+  own = rill__calloc(&hub->alloc, size);
+  if (own == NULL)
+    return NULL;
+  own->size = size;
+  own->opts.handlers =
+      from->handlers != NULL ? from->handlers : &rill__no_handlers;
+  own->opts.arg = from->arg;
+  own->opts.deflate = from->deflate;
+  own->opts.subprotocols = own->names;
+  own->opts.nsubprotocols = from->nsubprotocols;
+  text = (char *)&own->names[from->nsubprotocols];
+  for (size_t i = 0; i < from->nsubprotocols; i++) {
+    size_t len = rill_s(from->subprotocols[i]).len + 1;
+    memcpy(text, from->subprotocols[i], len);
+    own->names[i] = text;
+    text += len;
+  }
+  return &own->opts;
+}
+
+void rill__dial_opts_free(rill_hub *hub, rill_route_opts *opts) {
+  own_opts *own = RILL__CONTAINER(opts, own_opts, opts);
+  rill__free(&hub->alloc, own, own->size);
+}
+
+/* "a, b" of the subprotocols. */
 static void add_protocols(struct rill__dial *d, const rill_dial_opts *opts) {
   rill__bytes list;
 
@@ -59,12 +97,9 @@ static void add_protocols(struct rill__dial *d, const rill_dial_opts *opts) {
   rill__bytes_init(&list, d->request.alloc);
   for (size_t i = 0; i < opts->nsubprotocols; i++) {
     rill_str name = rill_s(opts->subprotocols[i]);
-    if (!rill__http_is_token(name))
-      list.failed = true;
     if (i > 0)
       rill__bytes_str(&list, ", ");
     rill__bytes_add(&list, name.ptr, name.len);
-    rill__bytes_add(&d->protocols, name.ptr, name.len + 1);
   }
   if (list.failed)
     d->request.failed = true;
@@ -119,6 +154,7 @@ static bool opts_ok(const rill_dial_opts *opts) {
     if (!rill__http_is_token(rill_s(opts->subprotocols[i])))
       return false;
   return rill__pmd_opts_ok(&opts->deflate) &&
+         opts->nsubprotocols < UINT8_MAX &&
          (opts->origin == NULL || rill__http_is_value(rill_s(opts->origin)));
 }
 
@@ -136,7 +172,6 @@ static int prepare(rill_conn *c, rill_str text, const rill_dial_opts *opts) {
   x->dial = d;
   rill__bytes_init(&d->url, &hub->alloc);
   rill__bytes_init(&d->request, &hub->alloc);
-  rill__bytes_init(&d->protocols, &hub->alloc);
   rill__bytes_add(&d->url, text.ptr, text.len);
   if (d->url.failed)
     return RILL_ERR_NOMEM;
@@ -144,15 +179,15 @@ static int prepare(rill_conn *c, rill_str text, const rill_dial_opts *opts) {
   if (rill__url_parse(text, &url) != 0 || url.secure)
     return RILL_ERR_ARG;
   d->target = (rill_dial_target){url.host, port_of(url.port), url.unix_path};
-  d->deflate = opts->deflate;
   return write_request(hub, d, &url, opts);
 }
 
 int rill_dial(rill_peer *out, rill_hub *hub, const char *url,
               const rill_dial_opts *opts, rill_time now) {
   static const rill_dial_opts none;
+  rill_route_opts *own = NULL;
+  rill__peer *p = NULL;
   rill_conn *c;
-  rill__peer *p;
   int rv;
 
   if (out != NULL)
@@ -169,8 +204,13 @@ int rill_dial(rill_peer *out, rill_hub *hub, const char *url,
   if (rv != 0)
     return rv;
   rv = prepare(c, rill_s(url), opts);
-  p = rv == 0 ? rill__peer_new(hub, opts->handlers, opts->arg) : NULL;
+  if (rv == 0)
+    own = copy_opts(hub, opts);
+  if (own != NULL)
+    p = rill__peer_new(hub, own);
   if (p == NULL) {
+    if (own != NULL)
+      rill__dial_opts_free(hub, own);
     c->state = RILL__DEAD;
     rill__conn_drop(c);
     return rv != 0 ? rv : RILL_ERR_NOMEM;
@@ -207,35 +247,30 @@ void rill_dialed(rill_conn *c, int error, rill_time now) {
 
 /* The subprotocol of the answer must be one that was asked for. */
 static bool take_subprotocol(rill_conn *c, rill_str answer) {
-  const rill__bytes *asked = &c->extra->dial->protocols;
-  size_t i = 0;
+  const rill_route_opts *opts = c->peer->opts;
 
-  if (answer.len == 0)
+  if (answer.ptr == NULL)
     return true;
-  while (i < asked->len) {
-    rill_str name = rill_s((const char *)asked->data + i);
-    if (rill_str_eq(name, answer)) {
-      c->peer->subprotocol = name; /* lives as long as the conn */
+  for (size_t i = 0; i < opts->nsubprotocols; i++)
+    if (rill_str_eq(rill_s(opts->subprotocols[i]), answer)) {
+      c->peer->protocol = (uint8_t)(i + 1);
       return true;
     }
-    i += name.len + 1;
-  }
   return false;
 }
 
 static bool take_extensions(rill_conn *c, rill_str answer) {
-  struct rill__dial *d = c->extra->dial;
+  const rill_deflate_opts *deflate = &c->peer->opts->deflate;
   rill__pmd_params params;
   bool on = false;
 
   if (answer.len == 0)
     return true;
-  if (!d->deflate.enabled ||
-      !rill__pmd_confirm(&d->deflate, answer, &params, &on))
+  if (!deflate->enabled || !rill__pmd_confirm(deflate, answer, &params, &on))
     return false;
   if (!on)
     return true;
-  c->ws.pmd = rill__pmd_new(&c->hub->ws, true, &params, &d->deflate);
+  c->ws.pmd = rill__pmd_new(&c->hub->ws, true, &params, deflate);
   return c->ws.pmd != NULL;
 }
 
@@ -270,9 +305,10 @@ static void open_peer(rill_conn *c) {
   int rv = 0;
 
   rill__conn_ws_open(c);
-  if (p->handlers->on_open != NULL) {
+  if (p->opts->handlers->on_open != NULL) {
     hub->in_handler = true;
-    rv = p->handlers->on_open(rill__peer_handle(p), &none, p->handlers_arg);
+    rv = p->opts->handlers->on_open(rill__peer_handle(p), &none,
+                                    p->opts->arg);
     hub->in_handler = false;
   }
   rill__peer_handled(p, rv);

@@ -10,10 +10,8 @@
 
 struct rill__dial {
   rill_dial_target target;
-  rill__bytes url;      /* what target points into */
-  rill__bytes request;  /* the whole opening handshake */
-  rill__bytes protocols; /* the subprotocols asked for, each terminated */
-  rill_deflate_opts deflate;
+  rill__bytes url;     /* what target points into */
+  rill__bytes request; /* the whole opening handshake */
   char accept[29]; /* the Sec-WebSocket-Accept to expect */
 };
 

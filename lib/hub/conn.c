@@ -73,14 +73,14 @@ int rill__conn_make(rill_conn **out, rill_hub *hub, rill__state state) {
     return RILL_ERR_NOMEM;
   c->hub = hub;
   c->state = (uint8_t)state;
+  c->flags = RILL__LISTED;
   c->since = RILL_NEVER;
-  c->slow = RILL_NEVER;
   c->heard = hub->now;
   rill__list_init(&c->ready);
   rill__timer_init(&c->timer, 0);
   rill__outq_init(&c->out);
   rill__ws_init(&c->ws, state == RILL__DIAL, c);
-  rill__list_push(&hub->conns, &c->all);
+  rill__list_push(&hub->conns, &c->u.all);
   hub->nconns++;
   hub->metrics.conns_total++;
   *out = c;
@@ -160,7 +160,8 @@ void rill__conn_drop(rill_conn *c) {
     hub->nhalf_open--;
   rill__heap_set(&hub->timers, &c->timer, RILL_NEVER);
   rill__list_remove(&c->ready);
-  rill__list_remove(&c->all);
+  if (c->flags & RILL__LISTED)
+    rill__list_remove(&c->u.all);
   hub->nconns--;
   rill__free(&hub->alloc, c, sizeof *c);
 }
@@ -182,7 +183,9 @@ void rill__conn_flush(rill_conn *c) {
   if (c->state == RILL__DEAD)
     return;
   c->state = RILL__FLUSH;
-  c->since = rill__after(c->hub->now, c->hub->config.limits.close_ms);
+  c->since = rill__sooner(
+      rill__after(c->hub->now, c->hub->config.limits.close_ms),
+      c->hub->drain_end);
   if (c->request != NULL) {
     rill__request_orphan(c->request);
     c->request = NULL;
@@ -344,7 +347,6 @@ size_t rill_pending(rill_conn *c, rill_iov *iov, size_t max) {
 static void relax(rill_conn *c) {
   if (rill__conn_is(c, RILL__SOFT)) {
     c->flags &= (uint16_t)~RILL__SOFT;
-    c->slow = RILL_NEVER;
     rill__conn_ready(c);
   }
   if (rill__conn_is(c, RILL__BUSY_TOLD) && c->out.bytes == 0) {

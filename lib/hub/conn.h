@@ -47,7 +47,8 @@ enum {
   RILL__PONG_OWED = 512, /* extra->pong waits for room in the queue */
   RILL__BLOCKED = 1024,  /* the stream took less than was pending */
   RILL__LINGER = 2048,   /* FLUSH of a client: the server closes first */
-  RILL__KEEP = 4096      /* the connection lives on after the answer */
+  RILL__KEEP = 4096,     /* the connection lives on after the answer */
+  RILL__LISTED = 8192    /* in hub->conns */
 };
 
 /* What few conns need, made when needed. */
@@ -55,6 +56,7 @@ typedef struct rill__conn_extra {
   rill__bytes held;           /* input that a pause keeps */
   rill_time throttled_until;  /* reading goes on then */
   rill_time throttled_since;  /* first throttled without having caught up */
+  rill_time slow;             /* with SOFT: since when */
   uint8_t pong[125];          /* the newest unanswered ping's payload */
   uint8_t pong_len;
   rill__bytes address;        /* where it is not the address record's */
@@ -67,20 +69,23 @@ struct rill_conn {
   rill__peer *peer;
   rill_request *request; /* in VERDICT, while it is not answered */
   rill_conn_arg arg;
-  rill__link all;   /* hub->conns */
   rill__link ready; /* hub->ready */
+  union {
+    rill__link all; /* in hub->conns, until it is OPEN */
+    struct {
+      rill_time messages, bytes; /* buckets, from then on */
+    } rate;
+  } u;
   rill__outq out;
   rill__ws ws;
   rill__http *http;
-  const rill__route *route;
   rill__address *address;
   rill__conn_extra *extra;
   rill__timer timer;
   rill_time since;
   rill_time heard;  /* the last bytes */
   rill_time pinged; /* when the outstanding ping was sent */
-  rill_time slow;   /* when the queue went over soft; RILL_NEVER */
-  rill_time messages, bytes, controls; /* buckets */
+  rill_time controls; /* the bucket of control frames */
   uint16_t flags;
   uint16_t port;
   uint16_t sent_code; /* of the close frame that was sent, or 0 */
@@ -152,6 +157,7 @@ int rill__conn_queue(rill_conn *c, rill__chunk *chunk, uint32_t from,
                      uint32_t to, uint32_t count, rill_overflow overflow);
 
 /* ---- client/dial.c: DIAL and HELLO ---- */
+void rill__dial_opts_free(rill_hub *hub, rill_route_opts *opts);
 int rill__dial_input(rill_conn *c, uint8_t *data, size_t len);
 void rill__dial_free(rill_conn *c);
 void rill__dial_fail(rill_conn *c, rill_cause cause, int status,

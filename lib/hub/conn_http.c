@@ -102,8 +102,6 @@ int rill__conn_http_input(rill_conn *c, uint8_t *data, size_t len) {
 void rill__conn_http_next(rill_conn *c) {
   rill_hub *hub = c->hub;
 
-  rill__http_free(c->http);
-  c->http = NULL;
   if (!rill__conn_is(c, RILL__KEEP) || hub->draining) {
     rill__conn_flush(c);
     return;

@@ -12,6 +12,9 @@ void rill__conn_ws_open(rill_conn *c) {
   rill__peer *p = c->peer;
 
   rill__fanout_close(hub, &hub->fanout);
+  rill__list_remove(&c->u.all);
+  c->flags &= (uint16_t)~RILL__LISTED;
+  c->u.rate.messages = c->u.rate.bytes = 0;
   c->state = RILL__OPEN;
   c->since = RILL_NEVER;
   c->heard = hub->now;
@@ -227,9 +230,9 @@ static bool charge(rill_conn *c, const rill_msg *msg) {
                               hub->config.arg);
     hub->in_handler = false;
   }
-  until = rill__bucket_over(&c->messages, hub->now, l->messages_per_sec,
+  until = rill__bucket_over(&c->u.rate.messages, hub->now, l->messages_per_sec,
                             l->messages_burst, cost);
-  until_bytes = rill__bucket_over(&c->bytes, hub->now, l->bytes_per_sec,
+  until_bytes = rill__bucket_over(&c->u.rate.bytes, hub->now, l->bytes_per_sec,
                                   l->bytes_burst, (uint32_t)msg->len);
   hub->metrics.limit_messages_per_sec += until != 0;
   hub->metrics.limit_bytes_per_sec += until_bytes != 0;
@@ -256,11 +259,12 @@ static int on_message(void *arg, const rill__ws_message *m) {
                    .kind = m->opcode == RILL__WS_TEXT ? RILL_TEXT
                                                       : RILL_BINARY};
   stopped = !charge(c, &msg);
-  if (p->handlers->on_message != NULL) {
+  if (p->opts->handlers->on_message != NULL) {
     hub->delivering = m;
     hub->delivering_first = 0;
     hub->in_handler = true;
-    rv = p->handlers->on_message(rill__peer_handle(p), &msg, p->handlers_arg);
+    rv = p->opts->handlers->on_message(rill__peer_handle(p), &msg,
+                                       p->opts->arg);
     hub->in_handler = false;
     hub->delivering = NULL;
   }

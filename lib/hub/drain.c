@@ -33,7 +33,7 @@ static void close_idle(rill_hub *hub) {
   rill__link *next;
 
   for (rill__link *l = hub->conns.next; l != &hub->conns; l = next) {
-    rill_conn *c = RILL__CONTAINER(l, rill_conn, all);
+    rill_conn *c = RILL__CONTAINER(l, rill_conn, u.all);
     next = l->next;
     if (c->state == RILL__HTTP && c->http == NULL)
       rill__conn_flush(c);
@@ -72,12 +72,17 @@ static void close_one(rill_hub *hub, uint32_t i) {
                         rill_s("draining"));
 }
 
+/* Conns in FLUSH that were open have this end in their own timers. */
 static void cut_all(rill_hub *hub) {
   rill__link *next;
+  rill__peer *p;
 
+  for (uint32_t slot = 0; (p = rill__peer_next(hub, &slot)) != NULL;)
+    if (p->conn != NULL)
+      rill__conn_ws_cut(p->conn, RILL_CAUSE_DRAIN, "draining");
   for (rill__link *l = hub->conns.next; l != &hub->conns; l = next) {
     next = l->next;
-    rill__conn_ws_cut(RILL__CONTAINER(l, rill_conn, all), RILL_CAUSE_DRAIN,
+    rill__conn_ws_cut(RILL__CONTAINER(l, rill_conn, u.all), RILL_CAUSE_DRAIN,
                       "draining");
   }
 }

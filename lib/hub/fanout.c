@@ -181,7 +181,8 @@ typedef struct once {
   rill__chunk *keyed[RILL__VARIANTS];
 } once;
 
-static void reach(once *o, rill__peer *p) {
+static void reach(void *arg, rill__peer *p) {
+  once *o = arg;
   rill__fanout *f = &o->hub->fanout;
   rill_conn *c = p->conn;
 
@@ -208,16 +209,6 @@ static void reach(once *o, rill__peer *p) {
 static void reach_room(once *o, rill__room *room) {
   for (uint32_t i = 0; room != NULL && i < room->count; i++)
     reach(o, room->members[i]->peer);
-}
-
-static void reach_user(once *o, rill__user *user) {
-  rill__link *list;
-
-  if (user == NULL)
-    return;
-  list = rill__user_peers(user);
-  for (rill__link *l = list->next; l != list; l = l->next)
-    reach(o, RILL__CONTAINER(l, rill__peer, user_link));
 }
 
 /* Marks whom |to| excepts as reached already. */
@@ -304,8 +295,11 @@ static int send_once(rill_hub *hub, const rill_to *to, const rill_msg *msg,
       reach(&o, p);
     for (size_t i = 0; i < to->nrooms; i++)
       reach_room(&o, rill__room_find(hub, to->rooms[i]));
-    for (size_t i = 0; i < to->nusers; i++)
-      reach_user(&o, rill__user_find(hub, to->users[i]));
+    for (size_t i = 0; i < to->nusers; i++) {
+      rill__user *user = rill__user_find(hub, to->users[i]);
+      if (user != NULL)
+        rill__user_each(user, reach, &o);
+    }
     for (size_t i = 0; i < to->npeers; i++)
       if ((p = rill__peer_of(to->peers[i])) != NULL && p->hub == hub)
         reach(&o, p);

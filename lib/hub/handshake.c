@@ -34,15 +34,15 @@ int rill__handshake_check(rill_request *req, const char **reason) {
   return 0;
 }
 
-/* The first of the route's subprotocols that the client offers. */
-static rill_str choose_subprotocol(const rill_request *req) {
+/* The first of the route's subprotocols that the client offers: 1 + index. */
+static uint8_t choose_subprotocol(const rill_request *req) {
   const rill_route_opts *opts = &req->route->opts;
 
   for (size_t i = 0; i < opts->nsubprotocols; i++)
     if (rill__http_has_token(req->http, "sec-websocket-protocol",
                              opts->subprotocols[i]))
-      return rill_s(opts->subprotocols[i]);
-  return (rill_str){0};
+      return (uint8_t)(i + 1);
+  return 0;
 }
 
 /* Several fields count as one list (RFC 9110 5.3). */
@@ -59,7 +59,7 @@ static bool negotiate(const rill_request *req, rill__pmd_params *params,
   }
 }
 
-static bool write_answer(const rill_request *req, rill_str subprotocol,
+static bool write_answer(const rill_request *req, uint8_t protocol,
                          const char *extensions) {
   char accept[29];
   rill__bytes out;
@@ -72,8 +72,10 @@ static bool write_answer(const rill_request *req, rill_str subprotocol,
   rill__http_add_header(&out, rill_s("Upgrade"), rill_s("websocket"));
   rill__http_add_header(&out, rill_s("Connection"), rill_s("Upgrade"));
   rill__http_add_header(&out, rill_s("Sec-WebSocket-Accept"), rill_s(accept));
-  if (subprotocol.len > 0)
-    rill__http_add_header(&out, rill_s("Sec-WebSocket-Protocol"), subprotocol);
+  if (protocol > 0)
+    rill__http_add_header(
+        &out, rill_s("Sec-WebSocket-Protocol"),
+        rill_s(req->route->opts.subprotocols[protocol - 1]));
   if (extensions != NULL)
     rill__http_add_header(&out, rill_s("Sec-WebSocket-Extensions"),
                           rill_s(extensions));
@@ -88,15 +90,14 @@ static int prepare(rill_request *req, rill_str user, rill__pmd_params *params,
                    bool deflate) {
   rill_hub *hub = req->hub;
   rill_conn *c = req->conn;
-  const rill_route_opts *opts = &req->route->opts;
-  rill__peer *p = rill__peer_new(hub, opts->handlers, opts->arg);
+  rill_route_opts *opts = &req->route->opts;
+  rill__peer *p = rill__peer_new(hub, opts);
   rill_str address = rill_request_address(req);
 
   if (p == NULL)
     return RILL_ERR_NOMEM;
   p->conn = c;
   c->peer = p;
-  c->route = req->route;
   if (user.len > 0 && rill__user_add(p, user) != 0)
     return RILL_ERR_NOMEM;
   if (!rill_str_eq(address, rill__address_text(c))) {
@@ -122,16 +123,16 @@ int rill__handshake_accept(rill_request *req, rill_str user) {
   char answer[160];
   bool deflate = req->route->opts.deflate.enabled &&
                  negotiate(req, &params, answer);
-  rill_str subprotocol = choose_subprotocol(req);
+  uint8_t protocol = choose_subprotocol(req);
   int rv = prepare(req, user, &params, deflate);
 
-  if (rv == 0 && !write_answer(req, subprotocol, deflate ? answer : NULL))
+  if (rv == 0 && !write_answer(req, protocol, deflate ? answer : NULL))
     rv = RILL_ERR_NOMEM;
   if (rv != 0) {
     rill__conn_ws_cut(c, RILL_CAUSE_NOMEM, "out of memory");
     return rv;
   }
-  c->peer->subprotocol = subprotocol;
+  c->peer->protocol = protocol;
   c->since = RILL_NEVER;
   rill__conn_arm(c);
   return 0;

@@ -21,8 +21,8 @@ rill_time rill__heartbeat_due(const rill_conn *c) {
   else
     due = rill__sooner(due, later(c->heard > c->pinged ? c->heard : c->pinged,
                                   l->ping_ms));
-  if (c->slow != RILL_NEVER)
-    due = rill__sooner(due, later(c->slow, l->slow_ms));
+  if (rill__conn_is(c, RILL__SOFT))
+    due = rill__sooner(due, later(c->extra->slow, l->slow_ms));
   if (rill__conn_is(c, RILL__THROTTLED))
     due = rill__sooner(due, c->extra->throttled_until);
   return due;
@@ -74,7 +74,8 @@ void rill__heartbeat_tick(rill_conn *c) {
     hub->metrics.limit_message_ms++;
     rill__conn_ws_fail(c, RILL_CAUSE_FLOOD, RILL_CLOSE_POLICY,
                        "a message took too long");
-  } else if (c->slow != RILL_NEVER && later(c->slow, l->slow_ms) <= now) {
+  } else if (rill__conn_is(c, RILL__SOFT) &&
+             later(c->extra->slow, l->slow_ms) <= now) {
     hub->metrics.limit_slow_ms++;
     hub->metrics.slow_closed_total++;
     rill__conn_ws_fail(c, RILL_CAUSE_SLOW, RILL_CLOSE_SLOW, "slow");

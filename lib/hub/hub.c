@@ -84,7 +84,7 @@ void rill_hub_free(rill_hub *hub) {
   if (hub == NULL)
     return;
   assert(!hub->in_call && "rill_hub_free from inside a handler");
-  assert(rill__list_empty(&hub->conns) && "free the conns before the hub");
+  assert(hub->nconns == 0 && "free the conns before the hub");
   while (hub->at_free != NULL) {
     rill__at_free *a = hub->at_free;
     hub->at_free = a->next;

@@ -63,7 +63,7 @@ struct rill_hub {
   rill__out_env out;
   rill__fanout fanout;
 
-  rill__link conns; /* all of them */
+  rill__link conns; /* those that were not open yet */
   size_t nconns, nhalf_open;
   rill__link ready; /* to be returned by rill_next_ready */
   rill__peer *due, **due_end; /* peers that a handler waits for */

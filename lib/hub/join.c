@@ -22,9 +22,9 @@ static void join_free(rill_hub *hub, rill__join *j) {
 }
 
 void rill__joins_free(rill__peer *p) {
-  while (p->joins != NULL) {
-    rill__join *j = p->joins;
-    p->joins = j->next;
+  while (p->rare != NULL && p->rare->joins != NULL) {
+    rill__join *j = p->rare->joins;
+    p->rare->joins = j->next;
     join_free(p->hub, j);
   }
 }
@@ -32,6 +32,7 @@ void rill__joins_free(rill__peer *p) {
 int rill_join_request(rill_peer peer, rill_str room) {
   rill__peer *p = rill__peer_open(peer);
   rill__join *j, **end;
+  rill__peer_rare *rare;
   uint32_t n = 0;
   int rv;
 
@@ -40,7 +41,10 @@ int rill_join_request(rill_peer peer, rill_str room) {
   rv = rill__name_check(p->hub, room);
   if (rv != 0)
     return rv;
-  for (end = &p->joins; *end != NULL; end = &(*end)->next)
+  rare = rill__peer_rare_of(p);
+  if (rare == NULL)
+    return RILL_ERR_NOMEM;
+  for (end = &rare->joins; *end != NULL; end = &(*end)->next)
     n++;
   if (n >= p->hub->config.limits.joins_pending) {
     p->hub->metrics.limit_joins_pending++;
@@ -66,7 +70,9 @@ static int settle(rill_peer peer, rill_str room, int verdict) {
 
   if (p == NULL)
     return RILL_ERR_CLOSED;
-  for (rill__join *j = p->joins; j != NULL; j = j->next)
+  if (p->rare == NULL)
+    return RILL_ERR_NOT_FOUND;
+  for (rill__join *j = p->rare->joins; j != NULL; j = j->next)
     if (j->state == JOIN_WAIT && rill_str_eq(room_of(j), room)) {
       decide(p, j, verdict);
       rill__peer_due(p, RILL__DUE_JOINS);
@@ -100,10 +106,10 @@ static void ask(rill__peer *p, rill__join *j) {
 static void tell(rill__peer *p, rill__join *j) {
   int rv = 0;
 
-  if (p->open && p->handlers->on_joined != NULL) {
+  if (p->open && p->opts->handlers->on_joined != NULL) {
     p->hub->in_handler = true;
-    rv = p->handlers->on_joined(rill__peer_handle(p), room_of(j), j->status,
-                                p->handlers_arg);
+    rv = p->opts->handlers->on_joined(rill__peer_handle(p), room_of(j),
+                                      j->status, p->opts->arg);
     p->hub->in_handler = false;
   }
   join_free(p->hub, j);
@@ -112,12 +118,14 @@ static void tell(rill__peer *p, rill__join *j) {
 
 /* In the order of the requests, as far as there are verdicts. */
 void rill__joins_deliver(rill__peer *p) {
-  for (rill__join *j = p->joins; j != NULL && p->open; j = j->next)
+  rill__peer_rare *rare = p->rare;
+
+  for (rill__join *j = rare->joins; j != NULL && p->open; j = j->next)
     if (j->state == JOIN_ASK)
       ask(p, j);
-  while (p->open && p->joins != NULL && p->joins->state == JOIN_DONE) {
-    rill__join *j = p->joins;
-    p->joins = j->next;
+  while (p->open && rare->joins != NULL && rare->joins->state == JOIN_DONE) {
+    rill__join *j = rare->joins;
+    rare->joins = j->next;
     tell(p, j);
   }
 }

@@ -8,7 +8,7 @@
 
 #define PER_PAGE 64u
 
-static const rill_handlers no_handlers;
+const rill_handlers rill__no_handlers = {NULL, NULL, NULL, NULL, NULL};
 
 rill__peer *rill__peer_of(rill_peer handle) {
   rill__page *page;
@@ -59,8 +59,7 @@ static int64_t page_with_room(rill_hub *hub) {
   return i;
 }
 
-rill__peer *rill__peer_new(rill_hub *hub, const rill_handlers *handlers,
-                           void *arg) {
+rill__peer *rill__peer_new(rill_hub *hub, rill_route_opts *opts) {
   int64_t index = page_with_room(hub);
   rill__page *page;
   uint32_t place = 0;
@@ -78,11 +77,15 @@ rill__peer *rill__peer_new(rill_hub *hub, const rill_handlers *handlers,
   *p = (rill__peer){.hub = hub,
                     .slot = (uint32_t)index * PER_PAGE + place,
                     .generation = hub->peers.generation,
-                    .handlers = handlers != NULL ? handlers : &no_handlers,
-                    .handlers_arg = arg,
+                    .opts = opts,
                     .rtt_us = UINT32_MAX};
-  rill__list_init(&p->user_link);
   return p;
+}
+
+rill__peer_rare *rill__peer_rare_of(rill__peer *p) {
+  if (p->rare == NULL)
+    p->rare = rill__calloc(&p->hub->alloc, sizeof *p->rare);
+  return p->rare;
 }
 
 static void undue(rill__peer *p) {
@@ -107,7 +110,9 @@ void rill__peer_free(rill__peer *p) {
   rill__rooms_leave_all(p);
   rill__joins_free(p);
   rill__user_remove(p);
-  rill__free(&hub->alloc, p->ending, sizeof *p->ending);
+  rill__free(&hub->alloc, p->rare, sizeof *p->rare);
+  if (p->dialed)
+    rill__dial_opts_free(hub, p->opts);
   if (p->conn != NULL)
     p->conn->peer = NULL;
   memset(p, 0, sizeof *p);
@@ -153,6 +158,7 @@ void rill__peer_due(rill__peer *p, unsigned what) {
 
 void rill__peer_end(rill__peer *p, rill_cause cause, unsigned code,
                     unsigned sent, unsigned status, rill_str reason) {
+  rill__peer_rare *rare;
   rill__ending *e;
 
   p->hub->metrics.closed[cause]++;
@@ -160,9 +166,10 @@ void rill__peer_end(rill__peer *p, rill_cause cause, unsigned code,
     rill__peer_free(p);
     return;
   }
-  e = rill__calloc(&p->hub->alloc, sizeof *e);
-  p->ending = e;
-  if (e != NULL) {
+  rare = rill__peer_rare_of(p);
+  if (rare != NULL) {
+    e = &rare->ending;
+    rare->ended = true;
     e->cause = cause;
     e->code = (uint16_t)code;
     e->sent = (uint16_t)sent;
@@ -181,13 +188,14 @@ static void deliver_close(rill__peer *p) {
                         .code = RILL_CLOSE_ABNORMAL,
                         .reason = rill_s("out of memory")};
 
-  if (p->ending != NULL)
-    closed = (rill_closed){
-        p->ending->cause, p->ending->code, p->ending->sent, p->ending->status,
-        {p->ending->reason, p->ending->reason_len}};
-  if (p->handlers->on_close != NULL) {
+  if (p->rare != NULL && p->rare->ended) {
+    const rill__ending *e = &p->rare->ending;
+    closed = (rill_closed){e->cause, e->code, e->sent, e->status,
+                           {e->reason, e->reason_len}};
+  }
+  if (p->opts->handlers->on_close != NULL) {
     p->hub->in_handler = true;
-    p->handlers->on_close(rill__peer_handle(p), &closed, p->handlers_arg);
+    p->opts->handlers->on_close(rill__peer_handle(p), &closed, p->opts->arg);
     p->hub->in_handler = false;
   }
   rill__peer_free(p);
@@ -196,10 +204,10 @@ static void deliver_close(rill__peer *p) {
 static void deliver_drain(rill__peer *p) {
   int rv;
 
-  if (!p->open || p->handlers->on_drain == NULL)
+  if (!p->open || p->opts->handlers->on_drain == NULL)
     return;
   p->hub->in_handler = true;
-  rv = p->handlers->on_drain(rill__peer_handle(p), p->handlers_arg);
+  rv = p->opts->handlers->on_drain(rill__peer_handle(p), p->opts->arg);
   p->hub->in_handler = false;
   rill__peer_handled(p, rv);
 }
@@ -316,13 +324,14 @@ uint64_t rill_peer_id(rill_peer peer) {
 
 rill_str rill_peer_user(rill_peer peer) {
   rill__peer *p = rill__peer_of(peer);
-  return p != NULL && p->user != NULL ? rill__user_name(p->user)
-                                      : (rill_str){0};
+  return p != NULL && p->user != NULL ? rill__user_name(p) : (rill_str){0};
 }
 
 rill_str rill_peer_subprotocol(rill_peer peer) {
   rill__peer *p = rill__peer_of(peer);
-  return p != NULL ? p->subprotocol : (rill_str){0};
+  return p != NULL && p->protocol > 0
+             ? rill_s(p->opts->subprotocols[p->protocol - 1])
+             : (rill_str){0};
 }
 
 rill_str rill_peer_address(rill_peer peer) {

@@ -22,6 +22,7 @@ enum {
 
 typedef struct rill__join rill__join;
 typedef struct rill__member rill__member;
+typedef struct rill__in_user rill__in_user;
 
 /* What on_close will say. */
 typedef struct rill__ending {
@@ -31,27 +32,31 @@ typedef struct rill__ending {
   char reason[123];
 } rill__ending;
 
+/* What few peers need, made when needed. */
+typedef struct rill__peer_rare {
+  rill__join *joins; /* open requests */
+  rill__ending ending;
+  bool ended; /* |ending| says how */
+} rill__peer_rare;
+
 struct rill__peer {
   rill_hub *hub;
   uint32_t slot;
   uint32_t generation; /* 0: the place is free */
   rill_conn *conn;     /* NULL once the stream is gone */
-  const rill_handlers *handlers;
-  void *handlers_arg;
+  rill_route_opts *opts; /* the route's; its own where dialed */
   void *data;
-  rill__user *user;
-  rill__link user_link;
-  rill__member *rooms; /* its memberships */
-  rill__join *joins;   /* open requests */
+  rill__in_user *user;   /* NULL: of nobody */
+  rill__member *rooms;   /* its memberships */
+  rill__peer_rare *rare; /* NULL: nothing of it is needed */
   rill__peer *due_next;
-  rill__ending *ending; /* set when it is over */
-  rill_str subprotocol; /* the route's or the dial's */
-  uint32_t stamp;       /* fanout.h */
-  uint32_t rtt_us;      /* of the last ping; UINT32_MAX: none yet */
+  uint32_t stamp;  /* fanout.h */
+  uint32_t rtt_us; /* of the last ping; UINT32_MAX: none yet */
   uint16_t nrooms;
   uint8_t variant; /* its conn's, for the rooms' mix */
   uint8_t due;
-  bool open; /* from on_open until the close begins */
+  uint8_t protocol; /* 1 + the index in opts->subprotocols; 0: none */
+  bool open;   /* from on_open until the close begins */
   bool told;   /* on_open has run: on_close is owed */
   bool dialed; /* on_close is owed in any case */
 };
@@ -69,8 +74,11 @@ static inline rill_peer rill__peer_handle(const rill__peer *p) {
   return (rill_peer){p->hub, p->slot, p->generation};
 }
 
-rill__peer *rill__peer_new(rill_hub *hub, const rill_handlers *handlers,
-                           void *arg); /* NULL: no memory */
+/* |opts| is borrowed, its handlers are not NULL.  NULL: no memory. */
+rill__peer *rill__peer_new(rill_hub *hub, rill_route_opts *opts);
+rill__peer_rare *rill__peer_rare_of(rill__peer *p); /* NULL: no memory */
+/* Handlers that do nothing, for who gives none. */
+extern const rill_handlers rill__no_handlers;
 /* Out of every room, user and list; the handle turns stale. */
 void rill__peer_free(rill__peer *p);
 /* The next peer at or behind |*slot| (of any state), or NULL. */
@@ -94,8 +102,10 @@ int rill__peer_handled(rill__peer *p, int rv);
 int rill__user_add(rill__peer *p, rill_str name);
 void rill__user_remove(rill__peer *p);
 rill__user *rill__user_find(rill_hub *hub, rill_str name);
-rill_str rill__user_name(const rill__user *user);
-rill__link *rill__user_peers(rill__user *user);
+rill_str rill__user_name(const rill__peer *p);
+/* Calls |fn| for each peer of |user|; |fn| frees none. */
+void rill__user_each(rill__user *user, void (*fn)(void *arg, rill__peer *p),
+                     void *arg);
 
 /* join.c */
 void rill__joins_deliver(rill__peer *p);

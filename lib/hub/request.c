@@ -8,8 +8,7 @@
 static void request_free(rill_request *req) {
   rill__bytes_finish(&req->memory);
   rill__bytes_finish(&req->address);
-  if (req->conn == NULL)
-    rill__http_free(req->http);
+  rill__http_free(req->http);
   rill__free(&req->hub->alloc, req, sizeof *req);
 }
 
@@ -21,10 +20,7 @@ static void request_done(rill_request *req) {
 }
 
 void rill__request_orphan(rill_request *req) {
-  rill_conn *c = req->conn;
-
   req->conn = NULL;
-  c->http = NULL; /* the request has it now */
   if (req->answered && !req->hooked)
     request_free(req);
 }
@@ -85,8 +81,8 @@ static int refuse(rill_request *req, int status, const char *reason,
 }
 
 /* Answers what no hook needs to see: true if it did. */
-static bool early(rill_conn *c, rill_request *req) {
-  const rill__http_head *head = rill__http_head_of(c->http);
+static bool early(rill_request *req) {
+  const rill__http_head *head = rill__http_head_of(req->http);
   const char *reason = NULL;
   bool wrong_method;
   int status;
@@ -147,6 +143,7 @@ int rill__request_run(rill_conn *c) {
   req->hub = hub;
   req->conn = c;
   req->http = c->http;
+  c->http = NULL;
   req->scratch = &req->memory;
   rill__bytes_init(&req->memory, &hub->alloc);
   rill__bytes_init(&req->address, &hub->alloc);
@@ -157,7 +154,7 @@ int rill__request_run(rill_conn *c) {
     hub->nhalf_open--;
   }
   c->flags &= (uint16_t)~RILL__KEEP;
-  if (rill__http_head_of(c->http)->keep_alive)
+  if (rill__http_head_of(req->http)->keep_alive)
     c->flags |= RILL__KEEP;
   c->since = rill__after(hub->now, hub->config.limits.verdict_ms);
   rill__conn_arm(c);
@@ -168,7 +165,7 @@ int rill__request_run(rill_conn *c) {
     request_free(req);
     return RILL_ERR_NOMEM;
   }
-  if (early(c, req))
+  if (early(req))
     return 0;
   req->hooked = true;
   rv = run_hook(req);
@@ -238,16 +235,14 @@ void rill__request_open(rill_conn *c) {
   rill_hub *hub = c->hub;
 
   c->request = NULL;
-  c->http = NULL;
   rill__conn_ws_open(c);
-  if (p->handlers->on_open != NULL) {
+  if (p->opts->handlers->on_open != NULL) {
     int rv;
     hub->in_handler = true;
-    rv = p->handlers->on_open(rill__peer_handle(p), req, p->handlers_arg);
+    rv = p->opts->handlers->on_open(rill__peer_handle(p), req, p->opts->arg);
     hub->in_handler = false;
     rill__peer_handled(p, rv);
   }
-  req->conn = NULL; /* so that its reader goes with it */
   request_free(req);
 }
 

@@ -14,7 +14,7 @@ struct rill_request {
   rill_hub *hub;
   rill_conn *conn; /* NULL: the client has left */
   rill__http *http;
-  const rill__route *route;
+  rill__route *route;
   rill__bytes *scratch; /* decoded query parameters */
   rill__bytes memory;   /* where scratch points */
   rill__bytes address;  /* the client's, proxies considered */

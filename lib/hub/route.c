@@ -1,5 +1,6 @@
 #include "hub/route.h"
 
+#include "hub/peer.h"
 #include "wire/deflate.h"
 
 /* Takes the next segment of |*rest|, which begins with "/". */
@@ -61,12 +62,12 @@ static bool takes(const rill__route *r, rill_str method) {
          rill_str_eq(r->method, rill_s("GET"));
 }
 
-const rill__route *rill__route_find(const rill_hub *hub, rill_str method,
+rill__route *rill__route_find(const rill_hub *hub, rill_str method,
                                     rill_str path, bool *wrong_method) {
-  const rill__route *best = NULL;
+  rill__route *best = NULL;
 
   *wrong_method = false;
-  for (const rill__route *r = hub->routes; r != NULL; r = r->next) {
+  for (rill__route *r = hub->routes; r != NULL; r = r->next) {
     if (!matches(r->pattern, path))
       continue;
     if (!takes(r, method)) {
@@ -152,8 +153,11 @@ int rill_route(rill_hub *hub, const char *path, rill_dialect dialect,
 
   if (opts != NULL)
     like.opts = *opts;
-  if (dialect != RILL_RAW || !rill__pmd_opts_ok(&like.opts.deflate))
+  if (dialect != RILL_RAW || !rill__pmd_opts_ok(&like.opts.deflate) ||
+      like.opts.nsubprotocols > UINT8_MAX - 1)
     return RILL_ERR_ARG;
+  if (like.opts.handlers == NULL)
+    like.opts.handlers = &rill__no_handlers;
   return add(hub, "GET", path, &like);
 }
 

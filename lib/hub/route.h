@@ -23,7 +23,7 @@ struct rill__route {
  * "*".  Of handlers the one for |method|; where only others match the path,
  * NULL and |*wrong_method|.
  */
-const rill__route *rill__route_find(const rill_hub *hub, rill_str method,
+rill__route *rill__route_find(const rill_hub *hub, rill_str method,
                                     rill_str path, bool *wrong_method);
 /* What ":name" of the route's pattern stands for in |path|. */
 rill_str rill__route_param(const rill__route *route, rill_str path,

@@ -21,15 +21,19 @@ static bool fits(const rill_conn *c, uint32_t len, uint32_t count) {
 /* Over the soft limits: stop reading, start the clock of slowness. */
 static void watch_soft(rill_conn *c) {
   rill_hub *hub = c->hub;
+  rill__conn_extra *x;
   const rill_limits *l = &hub->config.limits;
 
   if (rill__conn_is(c, RILL__SOFT) ||
       (c->out.bytes < l->soft_bytes && c->out.count < l->soft_count))
     return;
+  x = rill__conn_extra_of(c);
+  if (x == NULL)
+    return; /* without memory for the clock only the hard limits hold */
   c->flags |= RILL__SOFT;
   hub->metrics.limit_soft_bytes += c->out.bytes >= l->soft_bytes;
   hub->metrics.limit_soft_count += c->out.count >= l->soft_count;
-  c->slow = hub->now;
+  x->slow = hub->now;
   rill__conn_arm(c);
 }
 
@@ -249,7 +253,8 @@ int rill_send(rill_peer peer, const rill_msg *msg) {
   if (p == NULL || p->conn == NULL)
     return RILL_ERR_CLOSED;
   if (!p->open)
-    return p->told || p->ending != NULL ? RILL_ERR_CLOSED : RILL_ERR_STATE;
+    return p->dialed && p->conn->state <= RILL__HELLO ? RILL_ERR_STATE
+                                                      : RILL_ERR_CLOSED;
   if ((msg->kind != RILL_TEXT && msg->kind != RILL_BINARY) ||
       msg->len > RILL__CHUNK_MAX / 2)
     return RILL_ERR_ARG;

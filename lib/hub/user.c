@@ -4,6 +4,13 @@
 #include "hub/peer.h"
 #include "hub/room.h"
 
+/* One peer of one user. */
+struct rill__in_user {
+  rill__user *user;
+  rill__peer *peer;
+  rill__link link;
+};
+
 struct rill__user {
   UT_hash_handle hh;
   rill__link peers;
@@ -50,37 +57,52 @@ static void user_free(rill_hub *hub, rill__user *u) {
 }
 
 int rill__user_add(rill__peer *p, rill_str name) {
+  rill__in_user *in;
   rill__user *u;
   int rv = rill__name_check(p->hub, name);
 
   if (rv != 0)
     return rv;
+  in = rill__malloc(&p->hub->alloc, sizeof *in);
+  if (in == NULL)
+    return RILL_ERR_NOMEM;
   u = rill__user_find(p->hub, name);
   if (u == NULL)
     u = user_new(p->hub, name);
-  if (u == NULL)
+  if (u == NULL) {
+    rill__free(&p->hub->alloc, in, sizeof *in);
     return RILL_ERR_NOMEM;
-  p->user = u;
-  rill__list_push(&u->peers, &p->user_link);
+  }
+  in->user = u;
+  in->peer = p;
+  rill__list_push(&u->peers, &in->link);
+  p->user = in;
   return 0;
 }
 
 void rill__user_remove(rill__peer *p) {
-  rill__user *u = p->user;
+  rill__in_user *in = p->user;
+  rill__user *u;
 
-  if (u == NULL)
+  if (in == NULL)
     return;
+  u = in->user;
   p->user = NULL;
-  rill__list_remove(&p->user_link);
+  rill__list_remove(&in->link);
+  rill__free(&p->hub->alloc, in, sizeof *in);
   if (rill__list_empty(&u->peers))
     user_free(p->hub, u);
 }
 
-rill_str rill__user_name(const rill__user *u) {
-  return (rill_str){u->name, u->name_len};
+rill_str rill__user_name(const rill__peer *p) {
+  return (rill_str){p->user->user->name, p->user->user->name_len};
 }
 
-rill__link *rill__user_peers(rill__user *u) { return &u->peers; }
+void rill__user_each(rill__user *u, void (*fn)(void *arg, rill__peer *p),
+                     void *arg) {
+  for (rill__link *l = u->peers.next; l != &u->peers; l = l->next)
+    fn(arg, RILL__CONTAINER(l, rill__in_user, link)->peer);
+}
 
 /* The peers are gone, so the users are. */
 void rill__users_free(rill_hub *hub) {

@@ -1,9 +1,11 @@
 /*
  * write.c - what a conn has pending, in as few system calls as it takes.
  *
- * Long pieces go out as they lie.  Of short ones the kernel charges each
- * iovec more than copying it costs, so they are joined first.  Measured over
- * TCP loopback per piece: see JOIN_BELOW.
+ * Long pieces go out as they lie.  For short ones an iovec costs the kernel
+ * more than a copy costs here, so they are joined first.  Measured on TCP
+ * over loopback, sendmsg to joined, in sender's CPU time: 2 or 4 pieces of
+ * up to 2 KiB 1.2, 64 pieces of 128 bytes 2.1, of 1 KiB 1.4, of 2 KiB 1.0,
+ * of 4 KiB 0.9, of 8 KiB 0.6.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -13,8 +15,7 @@
 #include "loop/loop.h"
 
 #define PIECES 128
-/* Mean length below which pieces are joined. */
-#define JOIN_BELOW 4096
+#define JOIN_BELOW 4096 /* their mean length */
 
 _Static_assert((size_t)PIECES *JOIN_BELOW <= RILL__BUFFER,
                "joined pieces fit the buffer");

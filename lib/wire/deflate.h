@@ -86,7 +86,8 @@ void rill__pmd_foreign(rill__pmd *pmd);
  * (00 00 ff ff) is to be inflated too; where it is false then, the data was
  * not complete.  end follows begin in any case, NULL included.
  *
- * RILL_ERR_PROTO    not deflate data
+ * RILL_ERR_PROTO    not deflate data; a reference beyond the agreed window is
+ *                   one where zlib notices it, which hangs on the cuts
  * RILL_ERR_NOMEM    out of memory
  */
 int rill__pmd_inflate_begin(rill__pmd *pmd, rill__ws_env *env);
@@ -95,7 +96,7 @@ int rill__pmd_inflate(rill__pmd *pmd, rill__ws_env *env, const uint8_t **in,
 bool rill__pmd_inflate_done(const rill__pmd *pmd);
 void rill__pmd_inflate_end(rill__pmd *pmd, rill__ws_env *env);
 
-/* Frees the idle streams of |env|. */
-void rill__pmd_pool_free(rill__ws_env *env);
+/* Frees the idle streams of zlib; part of rill__ws_env_finish. */
+void rill__pmd_env_finish(rill__ws_env *env);
 
 #endif

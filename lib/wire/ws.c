@@ -27,7 +27,7 @@ int rill__ws_env_init(rill__ws_env *env, const rill__alloc *alloc,
 
 void rill__ws_env_finish(rill__ws_env *env) {
   rill__ws_input_free_spares(env);
-  rill__pmd_pool_free(env);
+  rill__pmd_env_finish(env);
 }
 
 void rill__ws_init(rill__ws *ws, bool client, void *owner) {
@@ -73,15 +73,6 @@ uint64_t rill__ws_frame_len(const uint8_t *data) {
 bool rill__ws_close_code_ok(unsigned code) {
   return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
          (code >= 3000 && code <= 4999);
-}
-
-static int bad_text(rill__ws_error *error) {
-  return rill__ws_fail(error, RILL_ERR_PROTO, 1007, -1, "text is not UTF-8");
-}
-
-static int broken_data(rill__ws_error *error) {
-  return rill__ws_fail(error, RILL_ERR_PROTO, 1007, -1,
-                       "broken compressed data");
 }
 
 /* What a handler returned, as a return value of rill__ws_feed. */
@@ -139,7 +130,7 @@ static int read_short(const feed *f, uint8_t *data, size_t len,
   }
   *took = head + msg.len;
   if (msg.opcode == RILL__WS_TEXT && !rill__utf8_valid(msg.data, msg.len))
-    return bad_text(f->error);
+    return rill__ws_bad_text(f->error);
   return verdict(f->sink->on_message(f->arg, &msg), f->error);
 }
 
@@ -154,7 +145,7 @@ static int deliver(const feed *f, uint8_t *data, size_t len) {
   int rv;
 
   if (in->kind == RILL__WS_TEXT && in->utf8 != 0)
-    return bad_text(f->error);
+    return rill__ws_bad_text(f->error);
   if (data == NULL) {
     msg.data = none;
     msg.len = in->received;
@@ -166,14 +157,6 @@ static int deliver(const feed *f, uint8_t *data, size_t len) {
   rv = f->sink->on_message(f->arg, &msg);
   rill__chunk_unref(msg.chunk);
   return verdict(rv, f->error);
-}
-
-static int check_text(rill__ws_input *in, const uint8_t *data, size_t len,
-                      rill__ws_error *error) {
-  if (in->kind != RILL__WS_TEXT)
-    return 0;
-  in->utf8 = rill__utf8_feed(in->utf8, data, len);
-  return in->utf8 == RILL__UTF8_BAD ? bad_text(error) : 0;
 }
 
 /* Unmasks |n| bytes of payload from |src|; |done| went before them. */
@@ -198,102 +181,7 @@ static int read_plain(const feed *f, uint8_t *data, size_t n, uint64_t done) {
   end = rill__ws_input_end(in);
   unmask(in, end, data, n, done);
   in->received += n;
-  return check_text(in, end, n, f->error);
-}
-
-/*
- * More than inflate_ratio?  Measured against the payload that the headers
- * so far have declared, not against what has arrived of it: so the verdict
- * does not hang on how the stream was cut.
- */
-static bool is_bomb(const rill__ws_input *in, const rill_limits *limits) {
-  return in->received > 16384 &&
-         in->received > (uint64_t)in->declared * limits->inflate_ratio;
-}
-
-/* Room at the end of the chunk for what comes out next. */
-static int inflate_room(const feed *f, size_t hint) {
-  rill__ws_input *in = f->ws->input;
-  size_t most = f->env->limits->message_bytes - in->received;
-  size_t more = in->received < 256 ? 256 : in->received / 2;
-
-  if (rill__ws_input_room(in) > 0)
-    return 0;
-  if (more < hint)
-    more = hint;
-  return rill__ws_input_reserve(
-      in, f->env, in->received + (more < most ? more : most), f->error);
-}
-
-/* Takes |n| bytes that were inflated to |out|, behind the message. */
-static int inflated(const feed *f, const uint8_t *out, size_t n) {
-  rill__ws_input *in = f->ws->input;
-
-  if (n > f->env->limits->message_bytes - in->received)
-    return rill__ws_fail(f->error, RILL_ERR_PROTO, 1009,
-                         RILL__LIMIT_message_bytes, "message too big");
-  in->received += n;
-  if (is_bomb(in, f->env->limits))
-    return rill__ws_fail(f->error, RILL_ERR_PROTO, 1009,
-                         RILL__LIMIT_inflate_ratio, "compressed too well");
-  return check_text(in, out, n, f->error);
-}
-
-/*
- * Inflates all of |data| to the end of the chunk.  A message that is as
- * large as may be gets one more byte of room, elsewhere: it may end there,
- * but not go on.  What comes out is judged before the data that it came
- * from, so that of two errors the first is told, however it was cut.
- */
-static int inflate_all(const feed *f, const uint8_t *data, size_t n) {
-  rill__ws_input *in = f->ws->input;
-  size_t max = f->env->limits->message_bytes, room, was;
-  uint8_t beyond[1], *out;
-  int rv, zrv;
-
-  do {
-    out = beyond;
-    was = sizeof beyond;
-    if (in->received < max) {
-      rv = inflate_room(f, n);
-      if (rv != 0)
-        return rv;
-      out = rill__ws_input_end(in);
-      was = rill__ws_input_room(in);
-      if (was > max - in->received)
-        was = max - in->received;
-    }
-    room = was;
-    zrv = rill__pmd_inflate(f->ws->pmd, f->env, &data, &n, out, &room);
-    rv = inflated(f, out, was - room);
-    if (rv != 0)
-      return rv;
-    if (zrv == RILL_ERR_NOMEM)
-      return rill__ws_fail(f->error, zrv, 1011, -1, "out of memory");
-    if (zrv != 0)
-      return broken_data(f->error);
-  } while (n > 0 || room == 0);
-  return 0;
-}
-
-static int read_compressed(const feed *f, uint8_t *data, size_t n,
-                           uint64_t done) {
-  /* What every sender takes off the end (RFC 7692 section 7.2.2). */
-  static const uint8_t tail[4] = {0x00, 0x00, 0xff, 0xff};
-  rill__ws_input *in = f->ws->input;
-  rill__pmd *pmd = f->ws->pmd;
-  int rv = 0;
-
-  unmask(in, data, data, n, done);
-  if (n > 0)
-    rv = inflate_all(f, data, n);
-  if (rv != 0 || !in->fin || in->left > 0)
-    return rv;
-  if (!rill__pmd_inflate_done(pmd))
-    rv = inflate_all(f, tail, sizeof tail);
-  if (rv == 0 && !rill__pmd_inflate_done(pmd))
-    rv = broken_data(f->error);
-  return rv;
+  return rill__ws_check_text(in, end, n, f->error);
 }
 
 static int read_data(const feed *f, uint8_t *data, size_t n, uint64_t done) {
@@ -301,11 +189,13 @@ static int read_data(const feed *f, uint8_t *data, size_t n, uint64_t done) {
   int rv;
 
   if (in->compressed) {
-    rv = read_compressed(f, data, n, done);
+    unmask(in, data, data, n, done);
+    rv = rill__ws_inflate(in, f->env, data, n, in->fin && in->left == 0,
+                          f->error);
   } else if (in->fin && in->chunk == NULL && n == in->length) {
     /* All of it is here, only its header was cut: no copy. */
     unmask(in, data, data, n, 0);
-    rv = check_text(in, data, n, f->error);
+    rv = rill__ws_check_text(in, data, n, f->error);
     if (rv == 0) {
       rill__ws_input_frame_end(in);
       return deliver(f, data, n);
@@ -326,7 +216,7 @@ static int check_close(const uint8_t *data, size_t len,
   if (len == 1 || !rill__ws_close_code_ok((unsigned)data[0] << 8 | data[1]))
     return rill__ws_fail(error, RILL_ERR_PROTO, 1002, -1, "bad close code");
   if (!rill__utf8_valid(data + 2, len - 2))
-    return bad_text(error);
+    return rill__ws_bad_text(error);
   return 0;
 }
 

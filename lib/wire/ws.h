@@ -47,7 +47,7 @@ typedef struct rill__ws_env {
   size_t assembly_bytes; /* capacity of the chunks of these */
   rill__ws_input *spare; /* idle inputs, with their wslay contexts */
   uint32_t nspare;
-  struct rill__pmd_pool *pmd; /* idle zlib streams; wire/deflate.c's */
+  struct rill__zstream_pool *zstreams; /* idle ones; wire/zstream.h */
   /*
    * Called from inside a feed of another WebSocket, where assembly_bytes is
    * reached and |owner| has the largest part of a message: that part has

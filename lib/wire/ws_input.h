@@ -70,6 +70,14 @@ void rill__ws_input_frame_end(rill__ws_input *in);
  */
 int rill__ws_input_reserve(rill__ws_input *in, rill__ws_env *env, size_t size,
                            rill__ws_error *error);
+/*
+ * Inflates |n| bytes of payload, the last of the message where |last|, to
+ * the end of the chunk.  Checks size, ratio and text as they come out.
+ */
+int rill__ws_inflate(rill__ws_input *in, rill__ws_env *env,
+                     const uint8_t *data, size_t n, bool last,
+                     rill__ws_error *error);
+
 /* The chunk becomes the caller's; NULL where there is none. */
 rill__chunk *rill__ws_input_take_chunk(rill__ws_input *in, rill__ws_env *env);
 
@@ -87,6 +95,19 @@ static inline int rill__ws_fail(rill__ws_error *error, int rv, uint16_t code,
                                 int limit, const char *reason) {
   *error = (rill__ws_error){code, reason, limit};
   return rv;
+}
+
+static inline int rill__ws_bad_text(rill__ws_error *error) {
+  return rill__ws_fail(error, RILL_ERR_PROTO, 1007, -1, "text is not UTF-8");
+}
+
+/* Goes on with the check of a text message; nothing for a binary one. */
+static inline int rill__ws_check_text(rill__ws_input *in, const uint8_t *data,
+                                      size_t n, rill__ws_error *error) {
+  if (in->kind != RILL__WS_TEXT)
+    return 0;
+  in->utf8 = rill__utf8_feed(in->utf8, data, n);
+  return in->utf8 == RILL__UTF8_BAD ? rill__ws_bad_text(error) : 0;
 }
 
 #endif

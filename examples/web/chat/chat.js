@@ -876,7 +876,7 @@ $('hello-form').onsubmit = (event) => {
   event.preventDefault();
   if (!isWord(name)) {
     helloError(name === '' ? 'Everybody needs a name.' :
-      'Up to 32 letters, digits, "-", "_" and ".", please.');
+      'Letters, digits, "-", "_" and "." only, and not too many.');
     return;
   }
   if (first && !isWord(room)) {
