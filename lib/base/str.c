@@ -2,7 +2,9 @@
 
 #include <rill/base.h>
 
-const char *rill_version(void) { return RILL_VERSION; }
+const char *rill_version(void) {
+  return RILL_VERSION;
+}
 
 rill_str rill_s(const char *text) {
   return (rill_str){text, text != NULL ? strlen(text) : 0};

@@ -343,7 +343,5 @@ int rill__dial_input(rill_conn *c, uint8_t *data, size_t len) {
     return RILL_ERR_PROTO;
   }
   open_peer(c);
-  if (c->state == RILL__OPEN && used < len)
-    return rill__conn_ws_input(c, data + used, len - used);
-  return 0;
+  return rill__conn_early(c, data + used, len - used);
 }

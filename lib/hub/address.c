@@ -99,8 +99,8 @@ int rill__address_enter(rill_conn *c, rill_str text) {
     hub->metrics.limit_conns_per_address++;
     return 429;
   }
-  if (!rill__bucket_take(&a->bucket, hub->now, l->address_accepts_per_sec,
-                         l->address_accepts_burst, 1)) {
+  if (!rill__bucket_take(&a->bucket, hub->now, hub->rate.address_accepts,
+                         1)) {
     hub->metrics.limit_address_accepts_per_sec++;
     return 429;
   }

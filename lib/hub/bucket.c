@@ -1,31 +1,28 @@
 #include "hub/hub.h"
 
-/* What one unit adds to the bucket, in ns. */
-static rill_time unit(uint32_t per_sec) { return RILL_SEC / per_sec; }
-
-bool rill__bucket_take(rill_time *bucket, rill_time now, uint32_t per_sec,
-                       uint32_t burst, uint32_t cost) {
-  rill_time full, level;
+rill__rate rill__rate_of(uint32_t per_sec, uint32_t burst) {
+  rill__rate none = {0, 0};
+  rill_time unit = RILL_SEC / per_sec;
 
   if (per_sec == RILL_UNLIMITED || burst == RILL_UNLIMITED)
-    return true;
-  level = *bucket > now ? *bucket : now;
-  full = now + unit(per_sec) * burst;
-  if (level + unit(per_sec) * cost > full)
+    return none;
+  return (rill__rate){unit, unit * burst};
+}
+
+bool rill__bucket_take(rill_time *bucket, rill_time now, rill__rate rate,
+                       uint32_t cost) {
+  rill_time level = (*bucket > now ? *bucket : now) + rate.unit * cost;
+
+  if (level > now + rate.room)
     return false;
-  *bucket = level + unit(per_sec) * cost;
+  *bucket = level;
   return true;
 }
 
-rill_time rill__bucket_over(rill_time *bucket, rill_time now, uint32_t per_sec,
-                            uint32_t burst, uint32_t cost) {
-  rill_time room;
-
-  if (per_sec == RILL_UNLIMITED || burst == RILL_UNLIMITED)
+rill_time rill__bucket_over(rill_time *bucket, rill_time now, rill__rate rate,
+                            uint32_t cost) {
+  if (rate.unit == 0)
     return 0;
-  if (*bucket < now)
-    *bucket = now;
-  *bucket += unit(per_sec) * cost;
-  room = unit(per_sec) * burst;
-  return *bucket > now + room ? *bucket - room : 0;
+  *bucket = (*bucket > now ? *bucket : now) + rate.unit * cost;
+  return *bucket > now + rate.room ? *bucket - rate.room : 0;
 }

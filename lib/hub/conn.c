@@ -105,8 +105,7 @@ static int admit(rill_conn *c, rill_str address) {
     hub->metrics.limit_half_open++;
     return 503;
   }
-  if (!rill__bucket_take(&hub->accepts, hub->now, l->accepts_per_sec,
-                         l->accepts_burst, 1)) {
+  if (!rill__bucket_take(&hub->accepts, hub->now, hub->rate.accepts, 1)) {
     hub->metrics.limit_accepts_per_sec++;
     return 503;
   }
@@ -297,6 +296,17 @@ void rill__conn_feed_held(rill_conn *c) {
   }
   if (c->extra->held.len == 0)
     rill__conn_ready(c); /* it wants to read again */
+}
+
+int rill__conn_early(rill_conn *c, uint8_t *data, size_t len) {
+  if (len == 0 || (c->state != RILL__OPEN && c->state != RILL__CLOSING))
+    return 0;
+  if (!rill__conn_is(c, RILL__PAUSED))
+    return rill__conn_ws_input(c, data, len);
+  if (rill__conn_hold(c, data, len))
+    return 0;
+  rill__conn_ws_cut(c, RILL_CAUSE_NOMEM, "out of memory");
+  return RILL_ERR_NOMEM;
 }
 
 void rill_feed_end(rill_conn *c, int error, rill_time now) {

@@ -121,6 +121,9 @@ void rill__conn_kill(rill_conn *c);
 /* Feeds what a pause has kept, as far as it goes. */
 void rill__conn_feed_held(rill_conn *c);
 
+/* What came behind a handshake: read now, or kept for a peer that pauses. */
+int rill__conn_early(rill_conn *c, uint8_t *data, size_t len);
+
 /* ---- conn_http.c: HTTP and VERDICT ---- */
 int rill__conn_http_input(rill_conn *c, uint8_t *data, size_t len);
 void rill__conn_http_error(rill_conn *c, int status, const char *reason);
@@ -146,8 +149,8 @@ void rill__conn_ws_ping(rill_conn *c);
 /* ---- heartbeat.c ---- */
 rill_time rill__heartbeat_due(const rill_conn *c);
 void rill__heartbeat_tick(rill_conn *c);
-/* Stops reading until |until|; false if it did. */
-bool rill__throttle(rill_conn *c, rill_time until);
+/* Stops reading until |until|. */
+void rill__throttle(rill_conn *c, rill_time until);
 
 /* ---- send.c: messages ---- */
 /* 0, RILL_BUSY or an error of rill_send. */

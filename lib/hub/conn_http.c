@@ -86,17 +86,12 @@ int rill__conn_http_input(rill_conn *c, uint8_t *data, size_t len) {
   }
   if (len == 0)
     return 0;
-  switch ((rill__state)c->state) {
-  case RILL__OPEN:
-    return rill__conn_ws_input(c, data, len);
-  case RILL__VERDICT:
-    if (rill__conn_hold(c, data, len))
-      return 0;
+  if (c->state == RILL__VERDICT && !rill__conn_hold(c, data, len)) {
     rill__conn_kill(c);
     return RILL_ERR_NOMEM;
-  default:
-    return 0; /* behind the last request of the connection */
   }
+  /* behind the last request of a connection nothing is read */
+  return rill__conn_early(c, data, len);
 }
 
 void rill__conn_http_next(rill_conn *c) {

@@ -194,7 +194,6 @@ static void on_pong(rill_conn *c) {
 static int on_control(void *arg, uint8_t opcode, const uint8_t *data,
                       size_t len) {
   rill_conn *c = arg;
-  const rill_limits *l = &c->hub->config.limits;
 
   if (opcode == RILL__WS_CLOSE) {
     unsigned code = len < 2 ? RILL_CLOSE_NONE
@@ -203,8 +202,8 @@ static int on_control(void *arg, uint8_t opcode, const uint8_t *data,
     on_close_frame(c, code, len < 2 ? (rill_str){0} : reason);
     return 0;
   }
-  if (!rill__bucket_take(&c->controls, c->hub->now, l->control_per_sec,
-                         l->control_burst, 1)) {
+  if (!rill__bucket_take(&c->controls, c->hub->now, c->hub->rate.controls,
+                         1)) {
     c->hub->metrics.limit_control_per_sec++;
     rill__conn_ws_fail(c, RILL_CAUSE_FLOOD, RILL_CLOSE_POLICY,
                        "too many control frames");
@@ -217,10 +216,9 @@ static int on_control(void *arg, uint8_t opcode, const uint8_t *data,
   return c->state >= RILL__FLUSH ? RILL_ERR_CLOSED : 0;
 }
 
-/* Rates: true while within; else reading stops until the debt is paid. */
-static bool charge(rill_conn *c, const rill_msg *msg) {
+/* Rates: above them reading stops until the debt is paid. */
+static void charge(rill_conn *c, const rill_msg *msg) {
   rill_hub *hub = c->hub;
-  const rill_limits *l = &hub->config.limits;
   uint32_t cost = 1;
   rill_time until, until_bytes;
 
@@ -229,18 +227,19 @@ static bool charge(rill_conn *c, const rill_msg *msg) {
     cost = hub->config.charge(rill__peer_handle(c->peer), msg,
                               hub->config.arg);
     hub->in_handler = false;
+    if (c->state != RILL__OPEN)
+      return;
   }
-  until = rill__bucket_over(&c->u.rate.messages, hub->now, l->messages_per_sec,
-                            l->messages_burst, cost);
-  until_bytes = rill__bucket_over(&c->u.rate.bytes, hub->now, l->bytes_per_sec,
-                                  l->bytes_burst, (uint32_t)msg->len);
+  until = rill__bucket_over(&c->u.rate.messages, hub->now, hub->rate.messages,
+                            cost);
+  until_bytes = rill__bucket_over(&c->u.rate.bytes, hub->now, hub->rate.bytes,
+                                  (uint32_t)msg->len);
   hub->metrics.limit_messages_per_sec += until != 0;
   hub->metrics.limit_bytes_per_sec += until_bytes != 0;
   if (until_bytes > until)
     until = until_bytes;
-  if (until <= hub->now)
-    return true;
-  return rill__throttle(c, until);
+  if (until > hub->now)
+    rill__throttle(c, until);
 }
 
 static int on_message(void *arg, const rill__ws_message *m) {
@@ -248,18 +247,19 @@ static int on_message(void *arg, const rill__ws_message *m) {
   rill_hub *hub = c->hub;
   rill__peer *p = c->peer;
   rill_msg msg;
-  bool stopped;
   int rv = 0;
 
   if (c->state != RILL__OPEN)
     return 0; /* this side has closed: what still comes is not read */
+  c->since = RILL_NEVER; /* the next one has a time of its own */
   hub->metrics.messages_in_total++;
   msg = (rill_msg){.data = m->data,
                    .len = m->len,
                    .kind = m->opcode == RILL__WS_TEXT ? RILL_TEXT
                                                       : RILL_BINARY};
-  stopped = !charge(c, &msg);
-  if (p->opts->handlers->on_message != NULL) {
+  if (hub->rate.charging)
+    charge(c, &msg);
+  if (c->state == RILL__OPEN && p->opts->handlers->on_message != NULL) {
     hub->delivering = m;
     hub->delivering_first = 0;
     hub->in_handler = true;
@@ -270,11 +270,11 @@ static int on_message(void *arg, const rill__ws_message *m) {
   }
   if (rv < 0)
     return rill__peer_handled(p, rv);
-  if (rv == RILL_PAUSE)
-    c->flags |= RILL__PAUSED;
   if (c->state >= RILL__FLUSH)
     return RILL_ERR_CLOSED;
-  return stopped || rill__conn_is(c, RILL__PAUSED) ? RILL_PAUSE : 0;
+  if (rv == RILL_PAUSE && c->state == RILL__OPEN)
+    c->flags |= RILL__PAUSED;
+  return rill__conn_is(c, RILL__PAUSED | RILL__THROTTLED) ? RILL_PAUSE : 0;
 }
 
 static const rill__ws_sink sink = {on_message, on_control};
@@ -304,7 +304,7 @@ static void watch_message(rill_conn *c) {
     return;
   c->since = mid ? rill__after(c->hub->now, c->hub->config.limits.message_ms)
                  : RILL_NEVER;
-  if (mid)
+  if (c->since < c->timer.due)
     rill__conn_arm(c);
 }
 

@@ -37,6 +37,8 @@ static void unthrottle(rill_conn *c) {
     return;
   c->flags &= (uint16_t)~RILL__THROTTLED;
   rill__conn_feed_held(c);
+  if (c->state != RILL__OPEN)
+    return;
   if (!rill__conn_is(c, RILL__THROTTLED)) {
     x->throttled_since = RILL_NEVER;
   } else if (later(x->throttled_since, l->throttle_ms) <= c->hub->now) {
@@ -46,11 +48,11 @@ static void unthrottle(rill_conn *c) {
   }
 }
 
-bool rill__throttle(rill_conn *c, rill_time until) {
+void rill__throttle(rill_conn *c, rill_time until) {
   rill__conn_extra *x = rill__conn_extra_of(c);
 
   if (x == NULL)
-    return true; /* no memory to keep what is over: let it pass */
+    return; /* no memory to keep what is over: let it pass */
   if (!rill__conn_is(c, RILL__THROTTLED) && x->throttled_since == 0)
     x->throttled_since = RILL_NEVER;
   if (x->throttled_since == RILL_NEVER)
@@ -58,7 +60,6 @@ bool rill__throttle(rill_conn *c, rill_time until) {
   c->flags |= RILL__THROTTLED;
   x->throttled_until = until;
   rill__conn_arm(c);
-  return false;
 }
 
 void rill__heartbeat_tick(rill_conn *c) {

@@ -32,6 +32,24 @@ static void shed(void *arg, void *owner) {
   rill__ws_finish(&((rill_conn *)owner)->ws, &hub->ws);
 }
 
+static void set_rates(rill_hub *hub) {
+  const rill_limits *l = &hub->config.limits;
+
+  hub->rate.accepts = rill__rate_of(l->accepts_per_sec, l->accepts_burst);
+  hub->rate.address_accepts =
+      rill__rate_of(l->address_accepts_per_sec, l->address_accepts_burst);
+  hub->rate.controls = rill__rate_of(l->control_per_sec, l->control_burst);
+  hub->rate.messages = rill__rate_of(l->messages_per_sec, l->messages_burst);
+  hub->rate.bytes = rill__rate_of(l->bytes_per_sec, l->bytes_burst);
+  hub->rate.charging = hub->rate.messages.unit != 0 ||
+                       hub->rate.bytes.unit != 0 ||
+                       hub->config.charge != NULL;
+  hub->rate.easy_bytes =
+      l->soft_bytes < l->queue_bytes ? l->soft_bytes : l->queue_bytes;
+  hub->rate.easy_count =
+      l->soft_count < l->queue_count ? l->soft_count : l->queue_count;
+}
+
 int rill_hub_new(rill_hub **out, const rill_config *config) {
   rill_config taken;
   rill__alloc alloc = rill__alloc_default;
@@ -53,6 +71,7 @@ int rill_hub_new(rill_hub **out, const rill_config *config) {
   hub->wall = taken.wall;
   hub->wall_arg = taken.arg;
   hub->drain_end = RILL_NEVER;
+  set_rates(hub);
   hub->due_end = &hub->due;
   atomic_init(&hub->posted, NULL);
   rill__heap_init(&hub->timers, &hub->alloc);

@@ -27,6 +27,11 @@ typedef struct rill__route rill__route;
 typedef struct rill__address rill__address;
 typedef struct rill__task rill__task;
 
+/* A rate: what one unit costs, and how much may be owed.  unit 0: no limit. */
+typedef struct rill__rate {
+  rill_time unit, room;
+} rill__rate;
+
 /* Peers live in pages that never move; see hub/peer.c. */
 typedef struct rill__peers {
   struct rill__page **pages;
@@ -85,8 +90,25 @@ struct rill_hub {
   void (*wake)(void *arg);
   void *wake_arg;
 
+  struct {
+    rill__rate accepts, address_accepts, controls, messages, bytes;
+    bool charging; /* on_message is charged for at all */
+    uint32_t easy_bytes, easy_count; /* queues below need no second look */
+  } rate;
+
   rill_metrics metrics;
 };
+
+/*
+ * Buckets as one time each (the generic cell rate algorithm): |*bucket| is
+ * when it would be empty again.  take is true where |cost| units fit; over
+ * always takes, and says until when the debt lasts (0: none).
+ */
+rill__rate rill__rate_of(uint32_t per_sec, uint32_t burst);
+bool rill__bucket_take(rill_time *bucket, rill_time now, rill__rate rate,
+                       uint32_t cost);
+rill_time rill__bucket_over(rill_time *bucket, rill_time now, rill__rate rate,
+                            uint32_t cost);
 
 /* Fills |out| from the hub's source; negative where there is none. */
 int rill__hub_random(rill_hub *hub, void *out, size_t len);
@@ -100,15 +122,6 @@ void rill__hub_breach(rill_hub *hub, int limit);
 void rill__hub_log(rill_hub *hub, rill_log_level level, const char *event,
                    rill_str a, const char *b);
 
-/*
- * Buckets as one time each (the generic cell rate algorithm): |*bucket| is
- * when it would be empty again.  take is true where |cost| units fit into
- * |burst|; over always takes, and says until when the debt lasts (0: none).
- */
-bool rill__bucket_take(rill_time *bucket, rill_time now, uint32_t per_sec,
-                       uint32_t burst, uint32_t cost);
-rill_time rill__bucket_over(rill_time *bucket, rill_time now, uint32_t per_sec,
-                            uint32_t burst, uint32_t cost);
 
 /* Every entry that may run handlers is between these two. */
 void rill__hub_enter(rill_hub *hub, rill_time now);

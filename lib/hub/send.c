@@ -223,11 +223,43 @@ static int send_deflated(rill_conn *c, const rill_msg *msg,
   return rv;
 }
 
+/*
+ * The common case, straight: one more plain frame behind the last one that
+ * was written for this conn, far from any limit.
+ */
+static bool append(rill_conn *c, const rill_msg *msg) {
+  rill_hub *hub = c->hub;
+  rill__chunk *chunk = hub->out.direct;
+  rill__extent *tail = c->out.tail;
+  size_t n, room = msg->len + RILL__WS_HEADER_MAX;
+
+  if (tail == NULL || tail->chunk != chunk || tail->to != chunk->used ||
+      tail->kind != RILL__OUT_MESSAGES || room > rill__chunk_room(chunk) ||
+      c->ws.pmd != NULL || c->ws.client || msg->key.len > 0 ||
+      c->out.bytes + room >= hub->rate.easy_bytes ||
+      c->out.count + 1 >= hub->rate.easy_count)
+    return false;
+  n = rill__ws_header(chunk->data + chunk->used,
+                      (uint8_t)(RILL__WS_FIN | opcode_of(msg)), msg->len,
+                      NULL);
+  if (msg->len > 0)
+    memcpy(chunk->data + chunk->used + n, msg->data, msg->len);
+  n += msg->len;
+  chunk->used += (uint32_t)n;
+  tail->to = chunk->used;
+  c->out.bytes += (uint32_t)n;
+  c->out.count++;
+  hub->metrics.messages_out_total++;
+  return true;
+}
+
 int rill__conn_send(rill_conn *c, const rill_msg *msg, rill_overflow policy) {
   rill_hub *hub = c->hub;
   int rv;
 
   rill__fanout_close(hub, &hub->fanout);
+  if (append(c, msg))
+    return 0;
   if (c->ws.pmd != NULL && !msg->uncompressed && msg->key.len == 0 &&
       msg->len >= rill__pmd_threshold(c->ws.pmd))
     rv = send_deflated(c, msg, policy);

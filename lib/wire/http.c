@@ -5,14 +5,10 @@
  * line continues the one before it.  After llhttp there must be as many
  * fields as lines; so both have read the same, whichever llhttp it is.
  *
- * A body is cut so that each piece given to llhttp ends where a chunk, a
- * line or the message ends: llhttp never sees a byte of what follows, and
- * needs no pausing.
- *
  *   START_LINE -> FIELDS -> COUNTED | CHUNKED | UNTIL_CLOSE -> OVER
  *
- * and FAILED from each of them.  Every byte is copied once and scanned a
- * fixed number of times, however the input is cut.
+ * and FAILED from each of them; bodies are http_body.c's.  Every byte is copied
+ * once and scanned a fixed number of times, however the input is cut.
  */
 #include "wire/http_reader.h"
 
@@ -22,11 +18,6 @@
 #define SPARE_MAX 16
 #define KEEP_BYTES 2048
 #define FIRST_FIELDS 16
-/*
- * The longest line with the size of a chunk, extensions and CR LF included.
- * Without it a peer could send one chunk header for ever (CVE-2024-22019).
- */
-#define CHUNK_LINE_MAX 256
 
 bool rill__http_fail(rill__http *http, int status, const char *reason,
                      int limit) {
@@ -41,7 +32,9 @@ static bool no_memory(rill__http *http) {
   return rill__http_fail(http, 503, "out of memory", -1);
 }
 
-static rill__http *reader_of(llhttp_t *parser) { return parser->data; }
+static rill__http *reader_of(llhttp_t *parser) {
+  return parser->data;
+}
 
 static int field_trouble(rill__http *http) {
   rill__http_fail(http, 400, "a malformed header field", -1);
@@ -119,8 +112,7 @@ static int on_chunk(llhttp_t *parser) {
   uint64_t room = http->env->limits->body_bytes - http->body.len;
 
   if (parser->content_length > room) {
-    rill__http_fail(http, 413, "the body is too large",
-                    RILL__HTTP_LIMIT(body_bytes));
+    rill__http_fail(http, 413, "the body is too large", RILL__LIMIT_body_bytes);
     return HPE_USER;
   }
   http->left = parser->content_length;
@@ -252,9 +244,8 @@ static bool reserve_fields(rill__http *http) {
   return true;
 }
 
-static bool run_parser(rill__http *http, const uint8_t *data, size_t len) {
-  llhttp_errno_t err =
-      llhttp_execute(&http->parser, (const char *)data, len);
+bool rill__http_parse(rill__http *http, const uint8_t *data, size_t len) {
+  llhttp_errno_t err = llhttp_execute(&http->parser, (const char *)data, len);
   const char *reason = llhttp_get_error_reason(&http->parser);
 
   if (http->phase == RILL__HTTP_FAILED)
@@ -278,9 +269,9 @@ static size_t line_room(const rill__http *http) {
 static bool line_too_long(rill__http *http) {
   if (http->phase == RILL__HTTP_START_LINE)
     return rill__http_fail(http, 414, "the request line is too long",
-                           RILL__HTTP_LIMIT(request_line_bytes));
+                           RILL__LIMIT_request_line_bytes);
   return rill__http_fail(http, 431, "the header is too large",
-                         RILL__HTTP_LIMIT(header_bytes));
+                         RILL__LIMIT_header_bytes);
 }
 
 /*
@@ -325,6 +316,7 @@ static bool end_start_line(rill__http *http, rill_str line) {
   }
   if (!rill__http_start_line(http, line))
     return false;
+  http->info = (rill__http_head){.minor = 0}; /* its strings may yet move */
   http->line = http->first_line = (uint32_t)http->head.len;
   http->phase = RILL__HTTP_FIELDS;
   return true;
@@ -335,7 +327,7 @@ static bool end_field_line(rill__http *http, rill_str line) {
     return rill__http_fail(http, 400, "a field line is continued", -1);
   if (http->nlines == http->env->limits->header_count)
     return rill__http_fail(http, 431, "too many header fields",
-                           RILL__HTTP_LIMIT(header_count));
+                           RILL__LIMIT_header_count);
   http->nlines++;
   http->line = (uint32_t)http->head.len;
   return true;
@@ -343,7 +335,7 @@ static bool end_field_line(rill__http *http, rill_str line) {
 
 static bool end_head(rill__http *http) {
   return reserve_fields(http) &&
-         run_parser(http, http->head.data, http->head.len) &&
+         rill__http_parse(http, http->head.data, http->head.len) &&
          rill__http_judge(http);
 }
 
@@ -389,111 +381,6 @@ static rill__http_step feed_head(rill__http *http, const uint8_t *data,
   return RILL__HTTP_MORE;
 }
 
-static rill__http_step body_step(rill__http *http) {
-  if (http->phase == RILL__HTTP_FAILED)
-    return RILL__HTTP_BAD;
-  if (!http->complete)
-    return RILL__HTTP_MORE;
-  http->phase = RILL__HTTP_OVER;
-  return RILL__HTTP_DONE;
-}
-
-static rill__http_step feed_counted(rill__http *http, const uint8_t *data,
-                                    size_t len, size_t *used) {
-  size_t n = len < http->left ? len : (size_t)http->left;
-
-  http->left -= n;
-  *used = n;
-  if (n > 0)
-    run_parser(http, data, n);
-  return body_step(http);
-}
-
-static rill__http_step feed_until_close(rill__http *http, const uint8_t *data,
-                                        size_t len, size_t *used) {
-  if (len > http->env->limits->body_bytes - http->body.len)
-    rill__http_fail(http, 413, "the body is too large",
-                    RILL__HTTP_LIMIT(body_bytes));
-  else if (len > 0)
-    run_parser(http, data, len);
-  *used = len;
-  return body_step(http);
-}
-
-static bool trailer_too_large(rill__http *http) {
-  return rill__http_fail(http, 431, "the trailer is too large",
-                         RILL__HTTP_LIMIT(header_bytes));
-}
-
-/* A line of a chunked body begins with |first|. */
-static bool begin_line(rill__http *http, uint8_t first) {
-  http->line_begun = true;
-  http->line_left = CHUNK_LINE_MAX;
-  if (!http->trailer || first == '\r')
-    return true; /* the empty line behind the trailer is not counted */
-  http->line_left = http->trailer_left;
-  if (http->line_left == 0)
-    return trailer_too_large(http);
-  if (first == ' ' || first == '\t' || first == ':')
-    return rill__http_fail(http, 400, "a malformed trailer", -1);
-  if (http->nlines++ == http->env->limits->header_count)
-    return rill__http_fail(http, 431, "too many trailer fields",
-                           RILL__HTTP_LIMIT(header_count));
-  return true;
-}
-
-/*
- * Takes what it may of a line of a chunked body: |*n| bytes.  They go to
- * llhttp before they are judged here, so that the outcome is the same however
- * the input is cut.
- */
-static bool feed_line(rill__http *http, const uint8_t *data, size_t len,
-                      size_t *n) {
-  const uint8_t *lf;
-  bool trailer, cr = http->line_cr;
-
-  if (!http->line_begun && !begin_line(http, data[0]))
-    return false;
-  trailer = http->trailer;
-  *n = len < http->line_left ? len : http->line_left;
-  lf = memchr(data, '\n', *n);
-  if (lf != NULL)
-    *n = (size_t)(lf - data) + 1;
-  http->line_left -= (uint32_t)*n;
-  http->line_cr = data[*n - 1] == '\r';
-  if (!run_parser(http, data, *n))
-    return false;
-  if (lf != NULL && (lf > data ? lf[-1] != '\r' : !cr))
-    return rill__http_fail(http, 400, "LF without CR", -1);
-  if (trailer && lf != NULL)
-    http->trailer_left = http->line_left;
-  http->line_begun = lf == NULL;
-  if (lf != NULL || http->line_left > 0)
-    return true;
-  return trailer
-             ? trailer_too_large(http)
-             : rill__http_fail(http, 400, "the line of a chunk is too long", -1);
-}
-
-static rill__http_step feed_chunked(rill__http *http, const uint8_t *data,
-                                    size_t len, size_t *used) {
-  while (*used < len && !http->complete) {
-    const uint8_t *from = data + *used;
-    size_t n = len - *used;
-
-    if (http->left > 0) {
-      n = n < http->left ? n : (size_t)http->left;
-      http->left -= n;
-      if (!run_parser(http, from, n))
-        break;
-    } else if (!feed_line(http, from, n, &n)) {
-      break;
-    }
-    *used += n;
-  }
-  return body_step(http);
-}
-
 rill__http_step rill__http_feed(rill__http *http, const uint8_t *data,
                                 size_t len, size_t *used) {
   *used = 0;
@@ -502,11 +389,11 @@ rill__http_step rill__http_feed(rill__http *http, const uint8_t *data,
   case RILL__HTTP_FIELDS:
     return feed_head(http, data, len, used);
   case RILL__HTTP_COUNTED:
-    return feed_counted(http, data, len, used);
+    return rill__http_feed_counted(http, data, len, used);
   case RILL__HTTP_CHUNKED:
-    return feed_chunked(http, data, len, used);
+    return rill__http_feed_chunked(http, data, len, used);
   case RILL__HTTP_UNTIL_CLOSE:
-    return feed_until_close(http, data, len, used);
+    return rill__http_feed_until_close(http, data, len, used);
   case RILL__HTTP_OVER:
     return RILL__HTTP_DONE;
   case RILL__HTTP_FAILED:

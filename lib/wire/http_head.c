@@ -106,8 +106,8 @@ static bool status_line(rill__http *http, rill_str line) {
   }
   if (status < 100 || status > 599)
     return bad(http, "a malformed status");
-  if (line.len > 12 && (line.ptr[12] != ' ' ||
-                        !rill__http_is_value(cut(line, 13, line.len))))
+  if (line.len > 12 &&
+      (line.ptr[12] != ' ' || !rill__http_is_value(cut(line, 13, line.len))))
     return bad(http, "a malformed reason");
   http->info.status = status;
   return true;
@@ -126,7 +126,9 @@ static rill_str text_of(const rill__http *http, rill__http_run run) {
   return (rill_str){(const char *)http->head.data + run.at, run.len};
 }
 
-size_t rill__http_count(const rill__http *http) { return http->nfields; }
+size_t rill__http_count(const rill__http *http) {
+  return http->nfields;
+}
 
 void rill__http_field(const rill__http *http, size_t i, rill_str *name,
                       rill_str *value) {
@@ -134,7 +136,9 @@ void rill__http_field(const rill__http *http, size_t i, rill_str *name,
   *value = text_of(http, http->fields[i].value);
 }
 
-static bool is_space(char c) { return c == ' ' || c == '\t'; }
+static bool is_space(char c) {
+  return c == ' ' || c == '\t';
+}
 
 /* llhttp leaves white space behind a value: it is no part of it. */
 static bool check_field(rill__http *http, rill__http_field_runs *field) {
@@ -169,21 +173,39 @@ static void note_upgrade(fields *f, rill_str list) {
 }
 
 static void note_field(fields *f, rill_str name, rill_str value) {
-  if (rill__http_same(name, "host")) {
-    f->host = value;
-    f->nhosts++;
-  } else if (rill__http_same(name, "connection")) {
-    note_connection(f, value);
-  } else if (rill__http_same(name, "upgrade")) {
-    note_upgrade(f, value);
-  } else if (rill__http_same(name, "content-length")) {
-    f->length = value;
-    f->nlengths++;
-  } else if (rill__http_same(name, "transfer-encoding")) {
-    f->coding = value;
-    f->ncodings++;
-  } else if (rill__http_same(name, "expect")) {
-    f->expect |= rill__http_same(value, "100-continue");
+  switch (name.len) {
+  case 4:
+    if (rill__http_same(name, "host")) {
+      f->host = value;
+      f->nhosts++;
+    }
+    break;
+  case 6:
+    if (rill__http_same(name, "expect"))
+      f->expect |= rill__http_same(value, "100-continue");
+    break;
+  case 7:
+    if (rill__http_same(name, "upgrade"))
+      note_upgrade(f, value);
+    break;
+  case 10:
+    if (rill__http_same(name, "connection"))
+      note_connection(f, value);
+    break;
+  case 14:
+    if (rill__http_same(name, "content-length")) {
+      f->length = value;
+      f->nlengths++;
+    }
+    break;
+  case 17:
+    if (rill__http_same(name, "transfer-encoding")) {
+      f->coding = value;
+      f->ncodings++;
+    }
+    break;
+  default:
+    break;
   }
 }
 
@@ -256,14 +278,13 @@ static bool judge_body(rill__http *http, const fields *f) {
     return bad(http, "a malformed Transfer-Encoding");
   if (f->ncodings > 0 && !rill__http_same(f->coding, "chunked"))
     return rill__http_fail(http, 501, "only chunked coding is understood", -1);
-  if (http->response &&
-      (status / 100 == 1 || status == 204 || status == 304)) {
+  if (http->response && (status / 100 == 1 || status == 204 || status == 304)) {
     http->left = 0;
   } else if (f->ncodings > 0) {
     expect_body(http, RILL__HTTP_CHUNKED);
   } else if (http->left > http->env->limits->body_bytes) {
     return rill__http_fail(http, 413, "the body is too large",
-                           RILL__HTTP_LIMIT(body_bytes));
+                           RILL__LIMIT_body_bytes);
   } else if (http->left > 0) {
     expect_body(http, RILL__HTTP_COUNTED);
   } else if (http->response && f->nlengths == 0) {

@@ -1,12 +1,13 @@
 /*
  * http_reader.h - the inside of a rill__http, shared by http.c (bytes to
- * lines, llhttp, bodies) and http_head.c (what a head says).
+ * lines to llhttp), http_head.c (what a head says) and http_body.c.
  */
 #ifndef RILL__HTTP_READER_H
 #define RILL__HTTP_READER_H
 
 #include <llhttp.h>
 
+#include "base/limits.h"
 #include "wire/http.h"
 
 /* Debian's llhttp 8 is loose unless told not to be; 9 is always strict. */
@@ -46,24 +47,33 @@ struct rill__http {
   uint32_t first_line; /* length of the start line with CR LF */
   rill__http_phase phase;
   bool response;
-  bool skipped;    /* an empty line in front of the request */
-  bool complete;   /* llhttp says that the message is complete */
-  bool trailer;    /* behind the last chunk */
-  bool line_begun; /* the line of a chunked body is not at its beginning */
-  bool line_cr;    /* its last byte was CR */
-  uint32_t line_left;    /* bytes that it may still have */
+  bool skipped;       /* an empty line in front of the request */
+  bool complete;      /* llhttp says that the message is complete */
+  bool trailer;       /* behind the last chunk */
+  bool line_begun;    /* the line of a chunked body is not at its beginning */
+  bool line_cr;       /* its last byte was CR */
+  uint32_t line_left; /* bytes that it may still have */
   uint32_t trailer_left; /* bytes that the trailer may still have */
   uint64_t left;
   rill__http_head info;
   rill__http_error error;
 };
 
-#define RILL__HTTP_LIMIT(name)                                                 \
-  ((int)(offsetof(rill_limits, name) / sizeof(uint32_t)))
-
 /* Keeps the first error; always false. */
 bool rill__http_fail(rill__http *http, int status, const char *reason,
                      int limit);
+
+/* Gives bytes to llhttp; false, and failed, where it refuses them. */
+bool rill__http_parse(rill__http *http, const uint8_t *data, size_t len);
+
+/* rill__http_feed in the phase of each kind of body. */
+rill__http_step rill__http_feed_counted(rill__http *http, const uint8_t *data,
+                                        size_t len, size_t *used);
+rill__http_step rill__http_feed_chunked(rill__http *http, const uint8_t *data,
+                                        size_t len, size_t *used);
+rill__http_step rill__http_feed_until_close(rill__http *http,
+                                            const uint8_t *data, size_t len,
+                                            size_t *used);
 
 /* Checks and takes apart the start line, given without its CR LF. */
 bool rill__http_start_line(rill__http *http, rill_str line);

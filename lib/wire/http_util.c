@@ -47,9 +47,28 @@ bool rill__http_is_token(rill_str s) {
   return s.len > 0 && all_kind(s, TOKEN);
 }
 
-bool rill__http_is_value(rill_str s) { return all_kind(s, VALUE); }
+/* Has |w| a byte below 20 or a 7F?  The tab is looked at one by one. */
+static bool has_control(uint64_t w) {
+  const uint64_t ones = 0x0101010101010101, high = ones * 0x80;
+  uint64_t del = w ^ ones * 0x7f;
 
-bool rill__http_is_target(rill_str s) { return all_kind(s, TARGET); }
+  return (((w - ones * 0x20) & ~w) | ((del - ones) & ~del)) & high;
+}
+
+bool rill__http_is_value(rill_str s) {
+  uint64_t w;
+
+  for (; s.len >= sizeof w; s.ptr += sizeof w, s.len -= sizeof w) {
+    memcpy(&w, s.ptr, sizeof w);
+    if (has_control(w) && !all_kind((rill_str){s.ptr, sizeof w}, VALUE))
+      return false;
+  }
+  return all_kind(s, VALUE);
+}
+
+bool rill__http_is_target(rill_str s) {
+  return all_kind(s, TARGET);
+}
 
 static char lower(char c) {
   return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
@@ -67,8 +86,8 @@ bool rill__http_same(rill_str a, const char *b) {
 static size_t bracketed(rill_str s) {
   size_t n = 1;
 
-  while (n < s.len && (is_kind(s.ptr[n], HEX) || s.ptr[n] == ':' ||
-                       s.ptr[n] == '.'))
+  while (n < s.len &&
+         (is_kind(s.ptr[n], HEX) || s.ptr[n] == ':' || s.ptr[n] == '.'))
     n++;
   return n > 2 && n < s.len && s.ptr[n] == ']' ? n + 1 : 0;
 }
@@ -98,11 +117,12 @@ bool rill__http_is_host(rill_str s, size_t *host_len) {
   if (n == 0)
     return false;
   return n == s.len ||
-         (s.ptr[n] == ':' &&
-          is_port((rill_str){s.ptr + n + 1, s.len - n - 1}));
+         (s.ptr[n] == ':' && is_port((rill_str){s.ptr + n + 1, s.len - n - 1}));
 }
 
-static bool is_gap(char c) { return c == ' ' || c == '\t' || c == ','; }
+static bool is_gap(char c) {
+  return c == ' ' || c == '\t' || c == ',';
+}
 
 bool rill__http_next_item(rill_str *list, rill_str *item) {
   const char *p = list->ptr;

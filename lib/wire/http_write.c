@@ -97,7 +97,9 @@ void rill__http_add_header(rill__bytes *out, rill_str name, rill_str value) {
   rill__bytes_str(out, "\r\n");
 }
 
-void rill__http_end(rill__bytes *out) { rill__bytes_str(out, "\r\n"); }
+void rill__http_end(rill__bytes *out) {
+  rill__bytes_str(out, "\r\n");
+}
 
 /*
  * One byte of a JSON string, to |out| of at least 6 bytes; its length.  Of

@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-#include "wire/address.h"
+#include "base/ip.h"
+#include "base/ip_text.h"
 
 #define V1_MAX 107
 #define V2_HEADER 16
@@ -48,9 +49,21 @@ static bool read_port(rill_str s, uint16_t *port) {
   return n <= 65535;
 }
 
+/* Only what is of the family named: no brackets, no zone. */
+static bool read_ip(rill_str s, bool six, rill__ip *ip) {
+  bool colon = false;
+
+  for (size_t i = 0; i < s.len; i++) {
+    if (s.ptr[i] == '[' || s.ptr[i] == '%')
+      return false;
+    colon |= s.ptr[i] == ':';
+  }
+  return colon == six && rill__ip_parse(s, ip);
+}
+
 static int read_line(rill_str line, rill__proxy *out) {
   rill_str word[5]; /* family, source, destination, and their ports */
-  uint8_t from[16], to[16];
+  rill__ip from, to;
   uint16_t to_port;
   bool six;
 
@@ -64,19 +77,15 @@ static int read_line(rill_str line, rill__proxy *out) {
     if (!take_word(&line, &word[i]))
       return RILL_ERR_PROTO;
   six = rill_str_eq(word[0], rill_s("TCP6"));
-  if (line.len > 0 || line.ptr != word[4].ptr + word[4].len ||
+  if (line.ptr != word[4].ptr + word[4].len || /* more follows */
       !(six || rill_str_eq(word[0], rill_s("TCP4"))) ||
+      !read_ip(word[1], six, &from) || !read_ip(word[2], six, &to) ||
       !read_port(word[3], &out->port) || !read_port(word[4], &to_port))
     return RILL_ERR_PROTO;
-  if (six ? !rill__address_read6(word[1], from) ||
-                !rill__address_read6(word[2], to)
-          : !rill__address_read4(word[1], from) ||
-                !rill__address_read4(word[2], to))
-    return RILL_ERR_PROTO;
   if (six)
-    rill__address_write6(from, out->address);
+    rill__ip6_text(from.b, out->address);
   else
-    rill__address_write4(from, out->address);
+    rill__ip4_text(from.b + 12, out->address);
   return 0;
 }
 
@@ -92,8 +101,7 @@ static int parse_v1(const uint8_t *data, size_t len, size_t *used,
     return RILL_ERR_PROTO;
   n = (size_t)(cr - data) - sizeof v1_start;
   *used = n + sizeof v1_start + 2;
-  return read_line(
-      (rill_str){(const char *)data + sizeof v1_start, n}, out);
+  return read_line((rill_str){(const char *)data + sizeof v1_start, n}, out);
 }
 
 static int parse_v2(const uint8_t *data, size_t len, size_t *used,
@@ -117,10 +125,10 @@ static int parse_v2(const uint8_t *data, size_t len, size_t *used,
     out->local = true;
   } else if (data[13] == 0x11 && n >= 12) {
     out->port = (uint16_t)(body[8] << 8 | body[9]);
-    rill__address_write4(body, out->address);
+    rill__ip4_text(body, out->address);
   } else if (data[13] == 0x21 && n >= 36) {
     out->port = (uint16_t)(body[32] << 8 | body[33]);
-    rill__address_write6(body, out->address);
+    rill__ip6_text(body, out->address);
   } else {
     return RILL_ERR_PROTO;
   }

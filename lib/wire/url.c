@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "wire/address.h"
+#include "base/ip.h"
 #include "wire/http.h"
 
 /* sun_path of Linux has 108 bytes, with its NUL. */
@@ -24,7 +24,7 @@ static bool take_scheme(rill_str *s, const char *scheme) {
 
 static int parse_authority(rill__url *out) {
   rill_str a = out->authority;
-  uint8_t ip[16];
+  rill__ip ip;
   size_t n;
 
   if (!rill__http_is_host(a, &n))
@@ -32,7 +32,8 @@ static int parse_authority(rill__url *out) {
   out->host = (rill_str){a.ptr, n};
   if (a.ptr[0] == '[') {
     out->host = (rill_str){a.ptr + 1, n - 2};
-    if (!rill__address_read6(out->host, ip))
+    if (memchr(out->host.ptr, ':', n - 2) == NULL ||
+        !rill__ip_parse(out->host, &ip))
       return RILL_ERR_ARG;
   }
   if (n + 1 >= a.len)

@@ -15,8 +15,8 @@
 
 /* Strings are borrowed from the URL, or static. */
 typedef struct rill__url {
-  rill_str host;      /* without brackets; empty for a Unix socket */
-  rill_str port;      /* decimal, 1 to 65535; the scheme's where none is named */
+  rill_str host; /* without brackets; empty for a Unix socket */
+  rill_str port; /* decimal, 1 to 65535; the scheme's where none is named */
   rill_str authority; /* for Host: host and port as written, or "localhost" */
   rill_str unix_path; /* absolute; empty for TCP */
   /* "/" where there is none.  rill__http_begin_request puts a "/" in front

@@ -89,7 +89,6 @@ static int verdict(int rv, rill__ws_error *error) {
  */
 static int read_short(const feed *f, uint8_t *data, size_t len,
                       size_t *took) {
-  uint8_t mask[4];
   size_t head = 2;
   uint64_t n;
   rill__ws_message msg;
@@ -124,10 +123,8 @@ static int read_short(const feed *f, uint8_t *data, size_t len,
 
   msg = (rill__ws_message){.data = data + head, .len = (size_t)n,
                            .opcode = data[0] & 0xf};
-  if (!f->ws->client) {
-    memcpy(mask, data + head - 4, 4);
-    rill__ws_mask(msg.data, msg.data, msg.len, mask, 0);
-  }
+  if (!f->ws->client)
+    rill__ws_mask(msg.data, msg.data, msg.len, msg.data - 4, 0);
   *took = head + msg.len;
   if (msg.opcode == RILL__WS_TEXT && !rill__utf8_valid(msg.data, msg.len))
     return rill__ws_bad_text(f->error);
