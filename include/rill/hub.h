@@ -410,6 +410,8 @@ RILL_API rill_str rill_peer_user(rill_peer peer);
 RILL_API rill_str rill_peer_subprotocol(rill_peer peer);
 /* The client's address as text; borrowed while the peer lives. */
 RILL_API rill_str rill_peer_address(rill_peer peer);
+/* The client's port, as its conn was told; 0 where it has none. */
+RILL_API uint16_t rill_peer_port(rill_peer peer);
 /* A pointer of the host's per peer; NULL at first.  Free it in on_close. */
 RILL_API void *rill_peer_data(rill_peer peer);
 RILL_API int rill_peer_set_data(rill_peer peer, void *data);

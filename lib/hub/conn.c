@@ -133,6 +133,8 @@ int rill_conn_new(rill_conn **out, rill_hub *hub, const rill_conn_info *info,
     return RILL_ERR_NOMEM;
   }
   if (status > 0) {
+    rill__hub_log(hub, RILL_LOG_WARN, "conn.refuse", info->address,
+                  rill__http_reason(status));
     rill__conn_http_error(c, status,
                           status == 429 ? "too many connections from there"
                                         : "too many connections");

@@ -3,12 +3,15 @@
  */
 #include "hub/conn.h"
 
+#include "hub/address.h"
 #include "hub/request.h"
 
 static void counted_error(rill_conn *c) {
   rill__http_error e = rill__http_error_of(c->http);
 
   c->hub->metrics.bad_requests_total++;
+  rill__hub_log(c->hub, RILL_LOG_WARN, "request.bad", rill__address_text(c),
+                e.reason);
   rill__hub_breach(c->hub, e.limit);
   rill__conn_http_error(c, e.status, e.reason);
 }

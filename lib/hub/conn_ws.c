@@ -4,6 +4,7 @@
  */
 #include "hub/conn.h"
 
+#include "hub/address.h"
 #include "hub/peer.h"
 #include "wire/deflate.h"
 
@@ -29,6 +30,7 @@ void rill__conn_ws_open(rill_conn *c) {
   hub->fanout.all.n[c->variant]++;
   hub->peers.open++;
   hub->metrics.peers_total++;
+  rill__hub_log(hub, RILL_LOG_INFO, "peer.open", rill__address_text(c), NULL);
   if (c->extra != NULL && c->extra->held.len > 0)
     rill__peer_due(p, RILL__DUE_INPUT);
   rill__conn_arm(c);
@@ -118,7 +120,8 @@ void rill__conn_ws_fail(rill_conn *c, rill_cause cause, unsigned code,
     if (!send_close(c, code, rill_s(reason)))
       return;
   }
-  rill__hub_log(c->hub, RILL_LOG_INFO, "peer.failed", rill_s(reason), NULL);
+  rill__hub_log(c->hub, RILL_LOG_WARN, "peer.fail", rill__address_text(c),
+                reason);
   end(c, cause, RILL_CLOSE_ABNORMAL, rill_s(reason));
   rill__conn_flush(c);
 }

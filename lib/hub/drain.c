@@ -50,6 +50,7 @@ int rill_drain(rill_hub *hub, rill_time spread, rill_time now) {
   if (now > hub->now)
     hub->now = now;
   hub->draining = true;
+  rill__hub_log(hub, RILL_LOG_INFO, "hub.drain", (rill_str){0}, NULL);
   hub->drain_begin = hub->now;
   hub->drain_spread = spread;
   hub->drain_end =

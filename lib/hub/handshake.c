@@ -28,6 +28,8 @@ int rill__handshake_check(rill_request *req, const char **reason) {
   }
   if (!rill__origin_ok(req)) {
     req->hub->metrics.origin_refused_total++;
+    rill__hub_log(req->hub, RILL_LOG_WARN, "request.origin",
+                  rill__http_header(req->http, "origin", 0), NULL);
     *reason = "this origin is not allowed";
     return 403;
   }

@@ -193,6 +193,8 @@ static void deliver_close(rill__peer *p) {
     closed = (rill_closed){e->cause, e->code, e->sent, e->status,
                            {e->reason, e->reason_len}};
   }
+  rill__hub_log(p->hub, RILL_LOG_INFO, "peer.close",
+                rill_s(rill_cause_text(closed.cause)), NULL);
   if (p->opts->handlers->on_close != NULL) {
     p->hub->in_handler = true;
     p->opts->handlers->on_close(rill__peer_handle(p), &closed, p->opts->arg);
@@ -338,6 +340,11 @@ rill_str rill_peer_address(rill_peer peer) {
   rill__peer *p = rill__peer_of(peer);
   return p != NULL && p->conn != NULL ? rill__address_text(p->conn)
                                       : (rill_str){0};
+}
+
+uint16_t rill_peer_port(rill_peer peer) {
+  rill__peer *p = rill__peer_of(peer);
+  return p != NULL && p->conn != NULL ? p->conn->port : 0;
 }
 
 void *rill_peer_data(rill_peer peer) {

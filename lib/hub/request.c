@@ -251,8 +251,11 @@ int rill_reject(rill_request *req, int status, const char *reason) {
 
   if (rv != 0)
     return rv;
-  if (req->upgrade)
+  if (req->upgrade) {
     req->hub->metrics.auth_refused_total++;
+    rill__hub_log(req->hub, RILL_LOG_INFO, "request.reject",
+                  rill_request_address(req), reason);
+  }
   if (status < 400 || status > 599)
     status = 500;
   return refuse(req, status, reason, NULL, (rill_str){0});
