@@ -1,0 +1,447 @@
+/*
+ * script.c - clients that write their bytes by hand: one kind keeps the
+ * protocol, one speaks plain HTTP, the others are hostile.  All of them read
+ * what the server says with the independent reader of reader.h.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scene.h"
+
+struct script {
+  world *w;
+  end *end;
+  pair *pair;
+  int kind;
+  reader rd;
+  uint8_t *out; /* to be written */
+  size_t len, cap, sent;
+  size_t drip;    /* bytes at a time, 0: as many as there are */
+  rill_time next; /* nothing is written before */
+  bool reads;
+  bool closing; /* a close frame was written */
+  bool leaving; /* to be closed once all is written */
+  bool reset;   /* by a reset */
+  unsigned asked, answered;
+  bool said_close; /* an answer was the last of its connection */
+  bool methods_head[16];
+};
+
+static void put(script *s, const void *data, size_t len) {
+  if (s->cap - s->len < len) {
+    s->cap = s->cap * 2 + len + 256;
+    s->out = realloc(s->out, s->cap);
+    if (s->out == NULL)
+      abort();
+  }
+  memcpy(s->out + s->len, data, len);
+  s->len += len;
+}
+
+static void put_text(script *s, const char *text) {
+  put(s, text, strlen(text));
+}
+
+/* A header with any length and any bits. */
+static void put_header(script *s, uint8_t first, bool masked, uint64_t len,
+                       const uint8_t mask[4]) {
+  uint8_t head[14];
+  size_t n = 2;
+
+  head[0] = first;
+  if (len < 126) {
+    head[1] = (uint8_t)len;
+  } else if (len < 65536) {
+    head[1] = 126;
+    head[2] = (uint8_t)(len >> 8);
+    head[3] = (uint8_t)len;
+    n = 4;
+  } else {
+    head[1] = 127;
+    for (int i = 0; i < 8; i++)
+      head[2 + i] = (uint8_t)(len >> (56 - 8 * i));
+    n = 10;
+  }
+  if (masked) {
+    head[1] |= 0x80;
+    memcpy(head + n, mask, 4);
+    n += 4;
+  }
+  put(s, head, n);
+}
+
+void script_frame(script *s, uint8_t first, const void *data, size_t len) {
+  uint8_t mask[4];
+  size_t at;
+
+  for (int i = 0; i < 4; i++)
+    mask[i] = (uint8_t)sim_random(s->w);
+  put_header(s, first, true, len, mask);
+  at = s->len;
+  put(s, data, len);
+  for (size_t i = 0; i < len; i++)
+    s->out[at + i] ^= mask[i & 3];
+}
+
+/* A registered message, in fragments as chance has it. */
+void script_message(script *s, uint32_t id) {
+  world *w = s->w;
+  size_t len;
+  rill_kind kind;
+  const uint8_t *data = message_bytes(w, id, &len, &kind);
+  uint8_t opcode = (uint8_t)kind;
+  unsigned parts = 0;
+
+  while (len > 0 && sim_chance(w, 15) && parts++ < 4) {
+    size_t n = 1 + sim_below(w, (uint32_t)len);
+    script_frame(s, opcode, data, n == len ? 0 : n);
+    if (n != len) {
+      data += n;
+      len -= n;
+    }
+    opcode = 0;
+    if (sim_chance(w, 30))
+      script_frame(s, 0x89, "between", 7);
+  }
+  script_frame(s, 0x80 | opcode, data, len);
+}
+
+/* A message that the server should get, if it still takes any. */
+static void send_message(script *s, size_t len) {
+  world *w = s->w;
+  uint32_t id =
+      message_new(w, len, sim_chance(w, 50) ? RILL_TEXT : RILL_BINARY);
+
+  flow_sent(w, &s->pair->up, id, 0, false, false, false);
+  script_message(s, id);
+}
+
+static void request(script *s, const char *path, const char *auth,
+                    bool deflate) {
+  char head[600];
+
+  snprintf(head, sizeof head,
+           "GET %s?id=%u&auth=%s HTTP/1.1\r\nHost: sim.example\r\n"
+           "Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
+           "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+           "Sec-WebSocket-Version: 13\r\n%s\r\n",
+           path, (unsigned)s->pair->id, auth,
+           deflate ? "Sec-WebSocket-Extensions: permessage-deflate; "
+                     "client_max_window_bits\r\n"
+                   : "");
+  put_text(s, head);
+}
+
+static void put_random(script *s, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    uint8_t c = (uint8_t)(sim_random(s->w) >> 16);
+    put(s, &c, 1);
+  }
+}
+
+/* Something that RFC 6455 forbids; nothing behind it may be delivered. */
+static void put_violation(script *s) {
+  static const uint8_t zero[4] = {0};
+  world *w = s->w;
+  uint32_t id;
+  uint8_t code[2];
+
+  switch (sim_below(w, 12)) {
+  case 0: /* a server's frame */
+    put_header(s, 0x81, false, 5, NULL);
+    put_text(s, "hello");
+    break;
+  case 1:
+    script_frame(s, (uint8_t)(0x81 | 0x10 << sim_below(w, 2)), "x", 1);
+    break;
+  case 2:
+    script_frame(s, (uint8_t)(0x83 + sim_below(w, 5)), "x", 1);
+    break;
+  case 3:
+    script_frame(s, (uint8_t)(0x8b + sim_below(w, 5)), "x", 1);
+    break;
+  case 4:
+    script_frame(s, 0x80, "nothing to continue", 19);
+    break;
+  case 5:
+    script_frame(s, 0x01, "begun", 5);
+    script_frame(s, 0x81, "begun anew", 10);
+    break;
+  case 6:
+    script_frame(s, 0x81, "\xc3\x28", 2);
+    break;
+  case 7:
+    put_header(s, 0x82, true, UINT64_C(1) << (20 + sim_below(w, 44)), zero);
+    break;
+  case 8: /* a control frame with a long length, or in parts */
+    if (sim_chance(w, 50))
+      put_header(s, 0x89, true, 126, zero);
+    else
+      script_frame(s, 0x09, "x", 1);
+    break;
+  case 9:
+    code[0] = (uint8_t)(1004 >> 8);
+    code[1] = (uint8_t)(1004 + sim_below(w, 3));
+    script_frame(s, 0x88, code, sim_chance(w, 20) ? 1 : 2);
+    break;
+  case 10: /* a length that is not minimal */
+    put(s, "\x82\xfe\x00\x05\0\0\0\0hello", 13);
+    break;
+  default: /* bits that inflate to nothing valid */
+    script_frame(s, 0xc2, "\xff\xff\xff\xff\xff\xff", 6);
+    break;
+  }
+  id = message_new(w, 30, RILL_TEXT);
+  message_forbid(w, id);
+  script_message(s, id);
+}
+
+static void put_frames(script *s, uint32_t most) {
+  uint32_t n = sim_below(s->w, most);
+
+  while (n-- > 0)
+    send_message(s, 8 + sim_below(s->w, 300));
+}
+
+static void put_requests(script *s) {
+  static const char *const heads[] = {
+      "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n",
+      "GET /later HTTP/1.1\r\nHost: a\r\n\r\n",
+      "GET /fail HTTP/1.1\r\nHost: a\r\n\r\n",
+      "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n",
+      "PUT /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+      "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n"
+      "hello again",
+      "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+      "5\r\nhello\r\n6\r\n again\r\n0\r\n\r\n",
+      "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+      "Content-Length: 2\r\n\r\nok",
+      "GET /plain HTTP/1.1\r\nHost: a\r\n\r\n",
+      "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n"};
+  world *w = s->w;
+  uint32_t n = 1 + sim_below(w, 6);
+
+  while (n-- > 0) {
+    uint32_t k = sim_below(w, 100);
+    put_text(s, heads[k < 90 ? k % 8 : 8 + (k & 1)]);
+    s->asked++;
+  }
+}
+
+static void on_message(void *arg, bool text, const uint8_t *data,
+                       size_t len) {
+  script *s = arg;
+  uint32_t id;
+
+  flow_got(s->w, &s->pair->down, text ? RILL_TEXT : RILL_BINARY, data, len,
+           &id);
+  sim_note(s->w, "script got", s->pair->id, id, len);
+}
+
+static void on_ping(void *arg, const uint8_t *data, size_t len) {
+  script *s = arg;
+
+  if (s->kind == SCRIPT_GOOD && !s->closing)
+    script_frame(s, 0x8a, data, len);
+}
+
+static void on_answer(void *arg, int status, bool close) {
+  script *s = arg;
+
+  sim_note(s->w, "answer", s->end->id, (uint64_t)status, s->answered);
+  s->answered++;
+  s->said_close |= close;
+  if (s->kind == SCRIPT_REQUESTS && s->answered > s->asked)
+    sim_breach(s->w, "I-HTTP", "more answers than requests", s->answered,
+               s->asked);
+}
+
+static void compose(script *s) {
+  static const char *const auths[] = {"now", "now", "now", "later", "reject",
+                                      "silent"};
+  static const char *const paths[] = {"/plain", "/deflate", "/takeover"};
+  world *w = s->w;
+  const char *auth =
+      sim_fault(w, FAULT_AUTH) ? auths[sim_below(w, 6)] : "now";
+  const char *path = paths[sim_below(w, 3)];
+  bool deflate = sim_fault(w, FAULT_DEFLATE) && sim_chance(w, 60);
+
+  switch (s->kind) {
+  case SCRIPT_GARBAGE:
+    if (sim_chance(w, 50))
+      request(s, path, auth, deflate);
+    put_random(s, 1 + sim_below(w, 3000));
+    break;
+  case SCRIPT_BAD_FRAMES:
+    request(s, path, auth, deflate);
+    put_frames(s, 10);
+    put_violation(s);
+    break;
+  case SCRIPT_FLOOD:
+    request(s, path, auth, deflate);
+    if (sim_chance(w, 50))
+      for (int i = 0; i < 300; i++)
+        script_frame(s, sim_chance(w, 80) ? 0x89 : 0x8a, "flood", 5);
+    put_frames(s, 600);
+    break;
+  case SCRIPT_NO_READ:
+    s->reads = false;
+    request(s, path, auth, deflate);
+    put_frames(s, 20);
+    break;
+  case SCRIPT_HALF_OPEN:
+    request(s, path, auth, deflate);
+    s->len = sim_below(w, (uint32_t)s->len + 1);
+    s->drip = sim_below(w, 3) * 2;
+    break;
+  case SCRIPT_FRAGMENTS:
+    request(s, path, auth, deflate);
+    script_frame(s, 0x02, "begin", 5);
+    for (uint32_t i = sim_below(w, 60); i > 0; i--)
+      script_frame(s, 0x00, "x", sim_below(w, 2));
+    break;
+  case SCRIPT_REQUESTS:
+    put_requests(s);
+    break;
+  default:
+    request(s, path, auth, deflate);
+    break;
+  }
+}
+
+static void leave_later(world *w, void *a, uint64_t id) {
+  (void)a;
+  for (uint32_t i = 0; i < w->nends; i++) {
+    script *s = w->ends[i]->script;
+    if (s != NULL && w->ends[i]->id == id)
+      script_leave(s);
+  }
+}
+
+static void connect_script(world *w, void *a, uint64_t b) {
+  (void)b;
+  sim_connect(w, a);
+}
+
+void script_start(world *w, int kind) {
+  script *s = calloc(1, sizeof *s);
+  end *e = sim_end_new(w);
+
+  if (s == NULL)
+    abort();
+  *s = (script){.w = w, .end = e, .pair = pair_new(w), .kind = kind,
+                .reads = true, .next = w->now};
+  s->pair->script = s;
+  s->pair->hostile = kind != SCRIPT_GOOD && kind != SCRIPT_REQUESTS;
+  s->pair->client_side = SIDE_OPEN;
+  e->script = s;
+  e->pair = s->pair;
+  reader_init(&s->rd, false, s);
+  s->rd.on_message = on_message;
+  s->rd.on_ping = on_ping;
+  s->rd.on_answer = on_answer;
+  compose(s);
+  sim_later(w, sim_below(w, 20) * RILL_MSEC, connect_script, e, 0);
+  sim_later(w, (1 + sim_below(w, 20)) * RILL_SEC, leave_later, NULL, e->id);
+}
+
+void script_free(script *s) {
+  s->pair->script = NULL;
+  s->pair->client_side = SIDE_CLOSED;
+  reader_finish(&s->rd);
+  free(s->out);
+  free(s);
+}
+
+bool script_writable(const script *s) {
+  return s->sent < s->len && s->w->now >= s->next;
+}
+
+rill_time script_next(const script *s) {
+  return s->sent < s->len && s->next > s->w->now ? s->next : RILL_NEVER;
+}
+
+static void leave_now(script *s) {
+  sim_note(s->w, "script left", s->end->id, s->sent, s->reset);
+  sim_end_close(s->end, s->reset);
+}
+
+void script_write(script *s) {
+  size_t n = s->len - s->sent;
+
+  if (s->drip > 0 && n > s->drip) {
+    n = s->drip;
+    s->next = s->w->now + sim_below(s->w, 500) * RILL_MSEC;
+  }
+  s->sent += sim_end_write(s->end, s->out + s->sent, n);
+  if (s->leaving && s->sent == s->len)
+    leave_now(s);
+}
+
+bool script_reads(const script *s) { return s->reads; }
+
+void script_read(script *s, const uint8_t *data, size_t len) {
+  world *w = s->w;
+
+  sim_note(w, "script reads", s->end->id, len, 0);
+  reader_feed(&s->rd, data, len);
+  if (s->rd.bad != NULL)
+    sim_breach(w, "I-WIRE", s->rd.bad, s->pair->id, (uint64_t)s->kind);
+  if (s->rd.closes > 0 && s->kind == SCRIPT_GOOD) {
+    pair *p = s->pair;
+    uint64_t dropped = 0;
+    if (!s->closing && s->rd.close_code != RILL_CLOSE_SLOW &&
+        s->rd.close_code != RILL_CLOSE_OVERLOAD)
+      flow_whole(w, &p->down, "lost before a close", p->id, &dropped);
+    if (!s->closing)
+      script_frame(s, 0x88, "\x03\xe8", 2);
+    s->closing = true;
+  }
+}
+
+void script_ended(script *s) {
+  world *w = s->w;
+  bool whole = s->end->in.eof && s->sent == s->len;
+
+  sim_note(w, "script ended", s->end->id, s->rd.status > 0, s->rd.closes);
+  if (s->rd.closes > 0 && s->rd.len > 0)
+    sim_breach(w, "I-WIRE", "bytes behind a close", s->pair->id, s->rd.len);
+  if (s->kind == SCRIPT_REQUESTS && whole && s->answered < s->asked &&
+      !s->said_close && !w->scene->ending &&
+      (w->faults & (1u << FAULT_NO_MEMORY | 1u << FAULT_ZERO_WINDOW |
+                    1u << FAULT_LATE_TIMER)) == 0)
+    sim_breach(w, "I-HTTP", "a request without an answer", s->asked,
+               s->answered);
+  sim_end_close(s->end, false);
+}
+
+void script_leave(script *s) {
+  world *w = s->w;
+
+  s->reads = true;
+  if (s->end->dead || s->leaving || s->end->other == NULL)
+    return;
+  if (s->kind == SCRIPT_GOOD && s->rd.frames && sim_chance(w, 70)) {
+    if (!s->closing)
+      script_frame(s, 0x88, "\x03\xe9go", 4);
+    s->closing = true;
+    return; /* the server closes first */
+  }
+  if (sim_fault(w, FAULT_HALF_CLOSE) && sim_chance(w, 50) && !w->calm &&
+      s->sent == s->len) {
+    sim_end_shut(s->end);
+    return;
+  }
+  s->reset = sim_chance(w, 50);
+  s->leaving = true;
+  if (s->sent == s->len || s->drip > 0 || w->calm)
+    leave_now(s);
+}
+
+pair *script_pair(const script *s) { return s->pair; }
+
+bool script_is_talking(const script *s) {
+  return s->kind == SCRIPT_GOOD && s->rd.frames && !s->closing &&
+         !s->end->dead;
+}
