@@ -198,7 +198,11 @@ int rill_dial(rill_peer *out, rill_hub *hub, const char *url,
     hub->now = now;
   if (!opts_ok(opts))
     return RILL_ERR_ARG;
-  if (hub->draining || hub->nconns >= hub->config.limits.conns)
+  if (hub->nconns >= hub->config.limits.conns) {
+    hub->metrics.limit_conns++;
+    return RILL_ERR_LIMIT;
+  }
+  if (hub->draining)
     return RILL_ERR_LIMIT;
   rv = rill__conn_make(&c, hub, RILL__DIAL);
   if (rv != 0)
@@ -281,8 +285,7 @@ static const char *judge(rill_conn *c) {
 
   if (head->status != 101)
     return "the server did not switch protocols";
-  if (!rill__http_has_token(c->http, "upgrade", "websocket") ||
-      !rill__http_has_token(c->http, "connection", "upgrade"))
+  if (!head->upgrade || !rill__http_has_token(c->http, "upgrade", "websocket"))
     return "the answer is no WebSocket upgrade";
   if (!rill_str_eq(accept, rill_s(c->extra->dial->accept)) ||
       rill__http_header(c->http, "sec-websocket-accept", 1).ptr != NULL)

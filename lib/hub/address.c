@@ -66,6 +66,21 @@ static rill__address *record_of(rill_hub *hub, const rill__ip *ip,
   return a;
 }
 
+bool rill__address_trusted(const rill_hub *hub, rill_str address) {
+  rill__ip ip;
+  rill__net net;
+  bool is_ip = rill__ip_parse(address, &ip);
+
+  for (size_t i = 0; i < hub->config.nproxies; i++) {
+    rill_str proxy = rill_s(hub->config.proxies[i]);
+    if (!is_ip && rill_str_eq(proxy, address))
+      return true;
+    if (is_ip && rill__net_parse(proxy, &net) && rill__net_has(&net, &ip))
+      return true;
+  }
+  return false;
+}
+
 int rill__address_enter(rill_conn *c, rill_str text) {
   rill_hub *hub = c->hub;
   const rill_limits *l = &hub->config.limits;
@@ -95,6 +110,8 @@ int rill__address_enter(rill_conn *c, rill_str text) {
     if (x->address.failed)
       return -1;
   }
+  if (rill__address_trusted(hub, text))
+    return 0; /* it brings the conns of many */
   if (a->conns > l->conns_per_address) {
     hub->metrics.limit_conns_per_address++;
     return 429;

@@ -13,6 +13,8 @@
  */
 int rill__address_enter(rill_conn *c, rill_str text);
 void rill__address_leave(rill_conn *c);
+/* Is |address| one of the proxies of the config? */
+bool rill__address_trusted(const rill_hub *hub, rill_str address);
 /* The text, borrowed while the conn lives. */
 rill_str rill__address_text(const rill_conn *c);
 

@@ -1,5 +1,7 @@
 #include "hub/config.h"
 
+#include "base/ip.h"
+
 static const rill_limits defaults = {
 #define RILL_X(name, def, max, outcome) .name = (def),
     RILL_LIMITS(RILL_X)
@@ -15,6 +17,11 @@ void rill_config_init_(rill_config *config, size_t size) {
   memcpy(config, &whole, size < sizeof whole ? size : sizeof whole);
 }
 
+static bool is_proxy(rill_str s) {
+  rill__net net;
+  return rill_str_eq(s, rill_s("unix")) || rill__net_parse(s, &net);
+}
+
 bool rill__config_take(rill_config *out, const rill_config *config) {
   rill_config_init(out);
   if (config == NULL)
@@ -27,6 +34,9 @@ bool rill__config_take(rill_config *out, const rill_config *config) {
     out->overflow = RILL_DISCONNECT;
   if (out->overflow > RILL_DROP_OLDEST)
     return false;
+  for (size_t i = 0; i < out->nproxies; i++)
+    if (!is_proxy(rill_s(out->proxies[i])))
+      return false;
 #define RILL_X(name, def, max, outcome)                                        \
   if (out->limits.name == 0 || out->limits.name > (max))                       \
     return false;

@@ -24,6 +24,8 @@ void rill__conn_arm(rill_conn *c) {
     due = rill__heartbeat_due(c);
   else if (c->state == RILL__DEAD)
     due = RILL_NEVER;
+  else if (c->state == RILL__HTTP && c->extra != NULL && c->extra->held_due)
+    due = c->hub->now;
   rill__heap_set(&c->hub->timers, &c->timer, due);
 }
 
@@ -253,11 +255,16 @@ static int input(rill_conn *c, uint8_t *data, size_t len) {
   return RILL_ERR_CLOSED;
 }
 
-/* May input go to the state machine now? */
-static bool held_back(const rill_conn *c) {
+/* A client that does not read its answers (SOFT) gets no more of them. */
+static bool stopped(const rill_conn *c) {
   return c->state == RILL__VERDICT ||
          rill__conn_is(c, RILL__PAUSED | RILL__THROTTLED) ||
-         (c->extra != NULL && c->extra->held.len > 0);
+         (c->state == RILL__HTTP && rill__conn_is(c, RILL__SOFT));
+}
+
+/* Must what is fed wait? */
+static bool held_back(const rill_conn *c) {
+  return stopped(c) || (c->extra != NULL && c->extra->held.len > 0);
 }
 
 int rill_feed(rill_conn *c, uint8_t *data, size_t len, rill_time now) {
@@ -288,9 +295,7 @@ void rill__conn_feed_held(rill_conn *c) {
   if (c->extra == NULL)
     return;
   c->extra->held_due = false;
-  while (c->extra->held.len > 0 && c->state < RILL__FLUSH &&
-         c->state != RILL__VERDICT &&
-         !rill__conn_is(c, RILL__PAUSED | RILL__THROTTLED)) {
+  while (c->extra->held.len > 0 && c->state < RILL__FLUSH && !stopped(c)) {
     held = c->extra->held;
     rill__bytes_init(&c->extra->held, &c->hub->alloc);
     input(c, held.data, held.len);
@@ -329,7 +334,7 @@ void rill_feed_end(rill_conn *c, int error, rill_time now) {
   case RILL__VERDICT:
     /* a client that has half-closed may still wait for its answer */
     if (error != 0 || c->request == NULL || c->request->upgrade)
-      rill__conn_kill(c);
+      rill__conn_ws_cut(c, RILL_CAUSE_EOF, "the stream ended");
     else
       c->flags &= (uint16_t)~RILL__KEEP;
     break;
@@ -359,6 +364,8 @@ size_t rill_pending(rill_conn *c, rill_iov *iov, size_t max) {
 static void relax(rill_conn *c) {
   if (rill__conn_is(c, RILL__SOFT)) {
     c->flags &= (uint16_t)~RILL__SOFT;
+    rill__heartbeat_again(c);
+    rill__conn_http_again(c);
     rill__conn_ready(c);
   }
   if (rill__conn_is(c, RILL__BUSY_TOLD) && c->out.bytes == 0) {

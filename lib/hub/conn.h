@@ -61,7 +61,7 @@ typedef struct rill__conn_extra {
   uint8_t pong_len;
   rill__bytes address;        /* where it is not the address record's */
   struct rill__dial *dial;    /* of an outbound conn; client/dial.c */
-  bool held_due;              /* resumed: the held input is to be fed */
+  bool held_due;              /* HTTP: the next tick feeds what is held */
 } rill__conn_extra;
 
 struct rill_conn {
@@ -128,6 +128,8 @@ int rill__conn_early(rill_conn *c, uint8_t *data, size_t len);
 int rill__conn_http_input(rill_conn *c, uint8_t *data, size_t len);
 void rill__conn_http_error(rill_conn *c, int status, const char *reason);
 void rill__conn_http_next(rill_conn *c); /* after an answer */
+/* Has the next tick read what was held behind a request. */
+void rill__conn_http_again(rill_conn *c);
 void rill__conn_http_timeout(rill_conn *c);
 
 /* ---- conn_ws.c: OPEN and CLOSING ---- */
@@ -149,6 +151,8 @@ void rill__conn_ws_ping(rill_conn *c);
 /* ---- heartbeat.c ---- */
 rill_time rill__heartbeat_due(const rill_conn *c);
 void rill__heartbeat_tick(rill_conn *c);
+/* Reading goes on: the silence until now does not count. */
+void rill__heartbeat_again(rill_conn *c);
 /* Stops reading until |until|. */
 void rill__throttle(rill_conn *c, rill_time until);
 
@@ -158,6 +162,9 @@ int rill__conn_send(rill_conn *c, const rill_msg *msg, rill_overflow overflow);
 /* Queues |count| encoded frames, bytes [from, to) of |chunk|. */
 int rill__conn_queue(rill_conn *c, rill__chunk *chunk, uint32_t from,
                      uint32_t to, uint32_t count, rill_overflow overflow);
+/* Queues |chunk|, a key and one frame, or puts it in an older one's place. */
+int rill__conn_queue_keyed(rill_conn *c, rill__chunk *chunk,
+                           rill_overflow overflow);
 
 /* ---- client/dial.c: DIAL and HELLO ---- */
 void rill__dial_opts_free(rill_hub *hub, rill_route_opts *opts);

@@ -51,7 +51,7 @@ static bool go_on(rill_conn *c) {
 int rill__conn_http_input(rill_conn *c, uint8_t *data, size_t len) {
   rill_hub *hub = c->hub;
 
-  while (len > 0 && c->state == RILL__HTTP) {
+  while (len > 0 && c->state == RILL__HTTP && !rill__conn_is(c, RILL__SOFT)) {
     size_t used = 0;
     rill__http_step step;
 
@@ -89,7 +89,7 @@ int rill__conn_http_input(rill_conn *c, uint8_t *data, size_t len) {
   }
   if (len == 0)
     return 0;
-  if (c->state == RILL__VERDICT && !rill__conn_hold(c, data, len)) {
+  if (c->state <= RILL__VERDICT && !rill__conn_hold(c, data, len)) {
     rill__conn_kill(c);
     return RILL_ERR_NOMEM;
   }
@@ -106,14 +106,29 @@ void rill__conn_http_next(rill_conn *c) {
   }
   c->state = RILL__HTTP;
   c->since = rill__after(hub->now, hub->config.limits.keepalive_ms);
+  if (c->out.bytes >= hub->config.limits.soft_bytes) {
+    c->flags |= RILL__SOFT;
+    hub->metrics.limit_soft_bytes++;
+  }
+  rill__conn_http_again(c);
   rill__conn_arm(c);
   rill__conn_ready(c);
+}
+
+void rill__conn_http_again(rill_conn *c) {
+  if (c->state != RILL__HTTP || c->extra == NULL || c->extra->held.len == 0 ||
+      rill__conn_is(c, RILL__SOFT))
+    return;
+  c->extra->held_due = true;
+  rill__conn_arm(c);
 }
 
 void rill__conn_http_timeout(rill_conn *c) {
   rill_hub *hub = c->hub;
 
-  if (c->state == RILL__VERDICT) {
+  if (c->state == RILL__HTTP && c->extra != NULL && c->extra->held_due) {
+    rill__conn_feed_held(c);
+  } else if (c->state == RILL__VERDICT) {
     hub->metrics.limit_verdict_ms++;
     rill__request_expire(c);
   } else if (c->http == NULL && !rill__conn_is(c, RILL__HALF_OPEN)) {

@@ -192,15 +192,8 @@ static void reach(void *arg, rill__peer *p) {
   if (c->variant == RILL__VARIANT_OWN) {
     rill_msg own = *o->msg;
     rill__conn_send(c, &own, f->overflow);
-  } else if (o->keyed[c->variant] != NULL &&
-             rill__outq_conflate(&c->out, o->keyed[c->variant],
-                                 o->keyed[c->variant]->key_len,
-                                 o->keyed[c->variant]->used)) {
-    o->hub->metrics.conflated_total++;
   } else if (o->keyed[c->variant] != NULL) {
-    rill__conn_queue(c, o->keyed[c->variant],
-                     o->keyed[c->variant]->key_len,
-                     o->keyed[c->variant]->used, 1, f->overflow);
+    rill__conn_queue_keyed(c, o->keyed[c->variant], f->overflow);
   } else {
     hand_out(o->hub, p);
   }

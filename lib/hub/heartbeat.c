@@ -11,16 +11,37 @@ static rill_time later(rill_time from, uint32_t ms) {
   return rill__after(from, ms);
 }
 
+/* While this side does not read, silence says nothing about the other. */
+static bool deaf(const rill_conn *c) {
+  return rill__conn_is(c, RILL__PAUSED | RILL__THROTTLED | RILL__SOFT) ||
+         (c->peer != NULL && (c->peer->due & RILL__DUE_INPUT) != 0);
+}
+
+static rill_time silence_due(const rill_conn *c) {
+  const rill_limits *l = &c->hub->config.limits;
+  rill_time due = rill__sooner(c->since, later(c->heard, l->idle_ms));
+
+  if (rill__conn_is(c, RILL__PINGED))
+    return rill__sooner(due, later(c->pinged, l->pong_ms));
+  return rill__sooner(due, later(c->heard > c->pinged ? c->heard : c->pinged,
+                                 l->ping_ms));
+}
+
+void rill__heartbeat_again(rill_conn *c) {
+  if (c->state != RILL__OPEN)
+    return;
+  c->heard = c->hub->now;
+  if (rill__conn_is(c, RILL__PINGED))
+    c->pinged = c->hub->now;
+  if (c->since != RILL_NEVER)
+    c->since = later(c->hub->now, c->hub->config.limits.message_ms);
+  rill__conn_arm(c);
+}
+
 rill_time rill__heartbeat_due(const rill_conn *c) {
   const rill_limits *l = &c->hub->config.limits;
-  rill_time due = c->since;
+  rill_time due = deaf(c) ? RILL_NEVER : silence_due(c);
 
-  due = rill__sooner(due, later(c->heard, l->idle_ms));
-  if (rill__conn_is(c, RILL__PINGED))
-    due = rill__sooner(due, later(c->pinged, l->pong_ms));
-  else
-    due = rill__sooner(due, later(c->heard > c->pinged ? c->heard : c->pinged,
-                                  l->ping_ms));
   if (rill__conn_is(c, RILL__SOFT))
     due = rill__sooner(due, later(c->extra->slow, l->slow_ms));
   if (rill__conn_is(c, RILL__THROTTLED))
@@ -36,6 +57,7 @@ static void unthrottle(rill_conn *c) {
   if (c->hub->now < x->throttled_until)
     return;
   c->flags &= (uint16_t)~RILL__THROTTLED;
+  rill__heartbeat_again(c);
   rill__conn_feed_held(c);
   if (c->state != RILL__OPEN)
     return;
@@ -71,15 +93,17 @@ void rill__heartbeat_tick(rill_conn *c) {
     unthrottle(c);
   if (c->state != RILL__OPEN)
     return;
-  if (c->since <= now) {
-    hub->metrics.limit_message_ms++;
-    rill__conn_ws_fail(c, RILL_CAUSE_FLOOD, RILL_CLOSE_POLICY,
-                       "a message took too long");
-  } else if (rill__conn_is(c, RILL__SOFT) &&
-             later(c->extra->slow, l->slow_ms) <= now) {
+  if (rill__conn_is(c, RILL__SOFT) &&
+      later(c->extra->slow, l->slow_ms) <= now) {
     hub->metrics.limit_slow_ms++;
     hub->metrics.slow_closed_total++;
     rill__conn_ws_fail(c, RILL_CAUSE_SLOW, RILL_CLOSE_SLOW, "slow");
+  } else if (deaf(c)) {
+    return;
+  } else if (c->since <= now) {
+    hub->metrics.limit_message_ms++;
+    rill__conn_ws_fail(c, RILL_CAUSE_FLOOD, RILL_CLOSE_POLICY,
+                       "a message took too long");
   } else if (rill__conn_is(c, RILL__PINGED) &&
              later(c->pinged, l->pong_ms) <= now) {
     hub->metrics.limit_pong_ms++;

@@ -205,9 +205,11 @@ static void conn_due(rill_conn *c) {
     rill__heartbeat_tick(c);
     break;
   case RILL__CLOSING:
+    c->hub->metrics.limit_close_ms++;
     rill__conn_ws_cut(c, (rill_cause)c->cause, "the close was not answered");
     break;
   case RILL__FLUSH:
+    c->hub->metrics.limit_close_ms++;
     rill__conn_kill(c);
     break;
   case RILL__DEAD:

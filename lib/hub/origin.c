@@ -69,21 +69,6 @@ bool rill__origin_ok(const rill_request *req) {
   return false;
 }
 
-static bool trusted(const rill_hub *hub, rill_str address) {
-  rill__ip ip;
-  rill__net net;
-  bool is_ip = rill__ip_parse(address, &ip);
-
-  for (size_t i = 0; i < hub->config.nproxies; i++) {
-    rill_str proxy = rill_s(hub->config.proxies[i]);
-    if (!is_ip && rill_str_eq(proxy, address))
-      return true;
-    if (is_ip && rill__net_parse(proxy, &net) && rill__net_has(&net, &ip))
-      return true;
-  }
-  return false;
-}
-
 /* The last element of |*list|, taken off, without blanks around it. */
 static rill_str last(rill_str *list) {
   size_t i = list->len;
@@ -110,9 +95,9 @@ bool rill__request_find_address(rill_request *req) {
 
   while (rill__http_header(req->http, "x-forwarded-for", fields).ptr != NULL)
     fields++;
-  while (fields > 0 && trusted(req->hub, client)) {
+  while (fields > 0 && rill__address_trusted(req->hub, client)) {
     rill_str list = rill__http_header(req->http, "x-forwarded-for", --fields);
-    while (list.len > 0 && trusted(req->hub, client)) {
+    while (list.len > 0 && rill__address_trusted(req->hub, client)) {
       rill_str hop = last(&list);
       rill__ip ip;
       if (!rill__ip_parse(hop, &ip))

@@ -42,8 +42,6 @@ static void extent_free(rill__out_env *env, rill__extent *e) {
   } else {
     rill__free(env->alloc, e, sizeof *e);
   }
-  if (chunk == env->direct && chunk->refs == 2)
-    chunk->used = 0;
   rill__chunk_unref(chunk);
 }
 
@@ -228,9 +226,9 @@ static bool same_key(const rill__chunk *a, const rill__chunk *b) {
 }
 
 bool rill__outq_conflate(rill__outq *q, rill__chunk *chunk, uint32_t from,
-                         uint32_t to) {
+                         uint32_t to, uint32_t max_bytes) {
   rill__extent *prev, *e;
-  uint32_t skip;
+  uint32_t skip, rest;
 
   e = first_whole(q, &prev, &skip);
   if (e != NULL && skip > 0)
@@ -238,7 +236,10 @@ bool rill__outq_conflate(rill__outq *q, rill__chunk *chunk, uint32_t from,
   for (; e != NULL; e = e->next) {
     if (e->chunk->key_len == 0 || !same_key(e->chunk, chunk))
       continue;
-    q->bytes += (to - from) - (e->to - e->from);
+    rest = q->bytes - (e->to - e->from);
+    if (rest > 0 && (uint64_t)rest + (to - from) > max_bytes)
+      return false;
+    q->bytes = rest + (to - from);
     rill__chunk_ref(chunk);
     rill__chunk_unref(e->chunk);
     e->chunk = chunk;
@@ -254,6 +255,7 @@ rill__chunk *rill__out_room(rill__out_env *env, rill__chunk_pool *pool,
   *own = len > RILL__CHUNK_STD;
   if (*own)
     return rill__chunk_new(pool, len);
+  rill__out_rewind(env->direct);
   if (env->direct == NULL || rill__chunk_room(env->direct) < len) {
     rill__chunk *fresh = rill__chunk_new(pool, RILL__CHUNK_STD);
     if (fresh == NULL)

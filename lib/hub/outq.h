@@ -73,10 +73,11 @@ uint32_t rill__outq_drop_all(rill__outq *q, rill__out_env *env);
 
 /*
  * Puts |chunk| [from, to) in the place of the unsent message with the same
- * key; false where there is none.  Takes a reference where true.
+ * key; false where there is none, or where the queue would grow beyond
+ * |max_bytes|.  Takes a reference where true.
  */
 bool rill__outq_conflate(rill__outq *q, rill__chunk *chunk, uint32_t from,
-                         uint32_t to);
+                         uint32_t to, uint32_t max_bytes);
 
 /*
  * Room for |len| bytes at the end of a chunk for direct messages: the chunk,

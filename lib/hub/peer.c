@@ -221,8 +221,10 @@ static void deliver(rill__peer *p, unsigned due) {
     rill__joins_deliver(p);
   if ((due & RILL__DUE_DRAIN) != 0)
     deliver_drain(p);
-  if ((due & RILL__DUE_INPUT) != 0 && p->conn != NULL)
+  if ((due & RILL__DUE_INPUT) != 0 && p->conn != NULL) {
+    rill__heartbeat_again(p->conn);
     rill__conn_feed_held(p->conn);
+  }
   if ((due & RILL__DUE_CLOSE) != 0)
     deliver_close(p);
 }
@@ -297,9 +299,10 @@ int rill_resume(rill_peer peer) {
 
   if (p == NULL)
     return RILL_ERR_CLOSED;
+  if (!rill__conn_is(p->conn, RILL__PAUSED))
+    return 0;
   p->conn->flags &= (uint16_t)~RILL__PAUSED;
-  if (p->conn->extra != NULL && p->conn->extra->held.len > 0)
-    rill__peer_due(p, RILL__DUE_INPUT);
+  rill__peer_due(p, RILL__DUE_INPUT);
   rill__conn_ready(p->conn);
   return 0;
 }

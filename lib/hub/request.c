@@ -4,6 +4,7 @@
 
 #include "hub/address.h"
 #include "hub/peer.h"
+#include "hub/room.h"
 
 static void request_free(rill_request *req) {
   rill__bytes_finish(&req->memory);
@@ -39,11 +40,11 @@ static int answer(rill_request *req, rill__bytes *out, bool close) {
     rill__conn_kill(c);
   } else {
     bool ok = rill__conn_write(c, out->data, out->len);
-    if (!ok)
-      rv = RILL_ERR_NOMEM;
-    if (req->conn != NULL) {
+    if (ok) {
       request_done(req);
       rill__conn_http_next(c);
+    } else { /* the conn was cut, and has let go of the request */
+      rv = RILL_ERR_NOMEM;
     }
   }
   rill__bytes_finish(out);
@@ -211,17 +212,23 @@ static int answerable(rill_request *req) {
 
 int rill_accept(rill_request *req, rill_str user) {
   int rv = answerable(req);
-  rill_conn *c = req->conn;
+  rill_conn *c;
 
   if (rv != 0)
     return rv;
   if (!req->upgrade)
     return RILL_ERR_STATE;
-  if (user.len > 0 && rill_request_hub(req)->config.limits.name_bytes <
-                          user.len) {
-    refuse(req, 500, "the user's name is too long", NULL, (rill_str){0});
-    return RILL_ERR_TOO_BIG;
+  if (req->hub->draining) {
+    refuse(req, 503, "draining", "Retry-After", rill_s("1"));
+    return RILL_ERR_CLOSED;
   }
+  if (user.len > 0)
+    rv = rill__name_check(req->hub, user);
+  if (rv != 0) {
+    refuse(req, 500, "the user's name is not valid", NULL, (rill_str){0});
+    return rv;
+  }
+  c = req->conn;
   req->answered = true;
   rv = rill__handshake_accept(req, user);
   if (rv == 0 && !req->hooked)

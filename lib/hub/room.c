@@ -11,11 +11,13 @@ typedef struct room_rule {
   char name[];
 } room_rule;
 
-int rill__name_check(const rill_hub *hub, rill_str name) {
+int rill__name_check(rill_hub *hub, rill_str name) {
   if (name.len == 0)
     return RILL_ERR_ARG;
-  if (name.len > hub->config.limits.name_bytes)
+  if (name.len > hub->config.limits.name_bytes) {
+    hub->metrics.limit_name_bytes++;
     return RILL_ERR_TOO_BIG;
+  }
   for (size_t i = 0; i < name.len; i++)
     if ((uint8_t)name.ptr[i] < 0x20 || name.ptr[i] == 0x7f)
       return RILL_ERR_ARG;
@@ -32,8 +34,9 @@ static rill_room_opts opts_of(const rill_hub *hub, rill_str name) {
       continue;
     if (r->len > 0 && memcmp(r->name, name.ptr, r->len) != 0)
       continue;
-    if (best == NULL || !r->prefix || (best->prefix && r->len > best->len))
-      best = r;
+    if (best == NULL ||
+        (best->prefix && (!r->prefix || r->len > best->len)))
+      best = r; /* of equals the newest, which comes first */
   }
   return best != NULL ? best->opts : (rill_room_opts){0};
 }

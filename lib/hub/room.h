@@ -31,7 +31,7 @@ void rill__room_remove(rill__member *m);
 void rill__rooms_leave_all(rill__peer *p);
 rill__member *rill__room_member(const rill__peer *p, rill_str name);
 /* 0, or why |name| cannot be a room's or a user's. */
-int rill__name_check(const rill_hub *hub, rill_str name);
+int rill__name_check(rill_hub *hub, rill_str name);
 static inline rill_str rill__room_name(const rill__room *r) {
   return (rill_str){r->name, r->name_len};
 }

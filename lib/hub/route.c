@@ -88,7 +88,7 @@ void rill__route_allow(const rill_hub *hub, rill_str path, rill__bytes *out) {
     if (out->len > 0)
       rill__bytes_str(out, ", ");
     rill__bytes_add(out, method.ptr, method.len);
-    if (rill_str_eq(method, rill_s("GET")))
+    if (r->fn != NULL && rill_str_eq(method, rill_s("GET")))
       rill__bytes_str(out, ", HEAD");
   }
 }

@@ -148,6 +148,16 @@ static int share(rill_conn *c, const rill_msg *msg, rill_overflow policy) {
                           at + (uint32_t)m->len, 1, policy);
 }
 
+int rill__conn_queue_keyed(rill_conn *c, rill__chunk *chunk,
+                           rill_overflow policy) {
+  if (!rill__outq_conflate(&c->out, chunk, chunk->key_len, chunk->used,
+                           c->hub->config.limits.queue_bytes))
+    return rill__conn_queue(c, chunk, chunk->key_len, chunk->used, 1, policy);
+  c->hub->metrics.conflated_total++;
+  watch_soft(c);
+  return 0;
+}
+
 /* A keyed message has a chunk of its own, its key in front. */
 static int queue_keyed(rill_conn *c, uint8_t first, const void *payload,
                        size_t len, rill_str key, rill_overflow policy) {
@@ -160,15 +170,8 @@ static int queue_keyed(rill_conn *c, uint8_t first, const void *payload,
     return rv;
   memcpy(chunk->data, key.ptr, key.len);
   chunk->key_len = chunk->used = (uint32_t)key.len;
-  if (put_frame(c, chunk, first, payload, len)) {
-    uint32_t from = (uint32_t)key.len;
-    if (rill__outq_conflate(&c->out, chunk, from, chunk->used)) {
-      hub->metrics.conflated_total++;
-      rv = 0;
-    } else {
-      rv = rill__conn_queue(c, chunk, from, chunk->used, 1, policy);
-    }
-  }
+  if (put_frame(c, chunk, first, payload, len))
+    rv = rill__conn_queue_keyed(c, chunk, policy);
   rill__chunk_unref(chunk);
   return rv;
 }

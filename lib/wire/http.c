@@ -308,7 +308,7 @@ static bool plausible_start(rill__http *http, uint8_t first) {
 static bool end_start_line(rill__http *http, rill_str line) {
   /* RFC 9112 section 2.2: one empty line in front is put up with. */
   if (line.len == 0) {
-    if (http->response || http->skipped)
+    if (http->skipped)
       return rill__http_fail(http, 400, "an empty start line", -1);
     http->skipped = true;
     http->head.len = 0;
