@@ -29,6 +29,9 @@ ifeq ($(findstring sanitize,$(CFLAGS)),)
 HARDEN += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 endif
 LINK_HARDEN = -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed
+ifeq ($(findstring sanitize,$(CFLAGS)),)
+DEFS = -Wl,-z,defs
+endif
 
 # llhttp: the system's library where pkg-config knows one, else Debian's
 # node-llhttp, whose C sources are compiled in strict mode.
@@ -57,8 +60,10 @@ programs = $(patsubst %.c,$(B)/%,$(sort $(wildcard $(1))))
 
 CORE := $(call objects,lib/base/*.c lib/wire/*.c lib/hub/*.c lib/client/*.c)
 EPOLL := $(call objects,lib/loop/*.c)
+# What of the core's inside an adapter uses; its shared library has a copy.
+INSIDE := $(patsubst %,$(B)/lib/%.o,wire/proxy base/ip base/ip_text)
 LIBS := $(foreach l,rill rill-epoll,$(B)/lib/lib$(l).a $(B)/lib/lib$(l).so)
-PCS := $(B)/lib/pkgconfig/rill.pc $(B)/lib/pkgconfig/rill-epoll.pc
+PCS := rill rill-epoll
 EXAMPLES := $(call programs,examples/*.c)
 UNIT := $(filter-out %/test_oom_libc,$(call programs,tests/unit/test_*.c))
 PLAIN := $(call programs,tests/unit/test_oom_libc.c)
@@ -72,7 +77,7 @@ else
 say =
 endif
 
-all: $(LIBS) $(PCS) $(EXAMPLES)
+all: $(LIBS) $(EXAMPLES)
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -92,21 +97,20 @@ $(B)/lib/%.a:
 
 $(B)/lib/librill.so: $(CORE) $(LLHTTP_OBJS) lib/rill.map
 	@mkdir -p $(@D)
-	$(call say,LD,$@) $(LINK) -shared -Wl,-soname,$(@F).$(SOVERSION) \
+	$(call say,LD,$@) $(LINK) $(DEFS) -shared -Wl,-soname,$(@F).$(SOVERSION) \
 	  -Wl,--version-script=lib/rill.map -o $@ $(filter %.o,$^) $(CORE_LIBS)
 	@ln -sf $(@F) $@.$(SOVERSION)
 
-$(B)/lib/librill-epoll.so: $(EPOLL) $(B)/lib/librill.so lib/rill.map
-	$(call say,LD,$@) $(LINK) -shared -Wl,-soname,$(@F).$(SOVERSION) \
+$(B)/lib/librill-epoll.so: $(EPOLL) $(INSIDE) $(B)/lib/librill.so lib/rill.map
+	$(call say,LD,$@) $(LINK) $(DEFS) -shared -Wl,-soname,$(@F).$(SOVERSION) \
 	  -Wl,--version-script=lib/rill.map -o $@ $(filter %.o,$^) -L$(B)/lib \
 	  -lrill -pthread
 	@ln -sf $(@F) $@.$(SOVERSION)
 
-$(B)/lib/pkgconfig/%.pc: pkgconfig/%.pc.in include/rill/base.h Makefile
-	@mkdir -p $(@D)
-	@sed -e 's|@PREFIX@|$(PREFIX)|;s|@LIBDIR@|$(LIBDIR)|' \
-	  -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|;s|@VERSION@|$(VERSION)|' \
-	  -e 's|@CORE_LIBS@|$(CORE_LIBS)|' $< > $@
+# Made anew for each PREFIX, so at installation.
+pc = sed -e 's|@PREFIX@|$(PREFIX)|;s|@LIBDIR@|$(LIBDIR)|' \
+  -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|;s|@VERSION@|$(VERSION)|' \
+  -e 's|@CORE_LIBS@|$(CORE_LIBS)|' pkgconfig/$(1).pc.in
 
 $(B)/examples/%: $(B)/examples/%.o $(STATIC)
 	$(call say,LD,$@) $(LINK) -o $@ $^ $(CORE_LIBS) -pthread
@@ -215,7 +219,8 @@ install: all
 	  ln -sf lib$$l.so.$(VERSION) $(DESTDIR)$(LIBDIR)/lib$$l.so.$(SOVERSION) && \
 	  ln -sf lib$$l.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/lib$$l.so || exit 1; \
 	done
-	install -m 644 $(PCS) $(DESTDIR)$(LIBDIR)/pkgconfig
+	$(foreach l,$(PCS),$(call pc,$l) \
+	  > $(DESTDIR)$(LIBDIR)/pkgconfig/$l.pc && ) true
 	install -m 644 include/rill/*.h $(DESTDIR)$(INCLUDEDIR)/rill
 	install -m 644 $(filter %.3,$(MANS)) $(DESTDIR)$(MANDIR)/man3
 	install -m 644 $(filter %.7,$(MANS)) $(DESTDIR)$(MANDIR)/man7
@@ -223,7 +228,7 @@ install: all
 uninstall:
 	rm -rf $(DESTDIR)$(INCLUDEDIR)/rill
 	rm -f $(DESTDIR)$(LIBDIR)/librill.* $(DESTDIR)$(LIBDIR)/librill-epoll.* \
-	  $(patsubst $(B)/lib/%,$(DESTDIR)$(LIBDIR)/%,$(PCS)) \
+	  $(patsubst %,$(DESTDIR)$(LIBDIR)/pkgconfig/%.pc,$(PCS)) \
 	  $(patsubst man/%.3,$(DESTDIR)$(MANDIR)/man3/%.3,$(filter %.3,$(MANS))) \
 	  $(patsubst man/%.7,$(DESTDIR)$(MANDIR)/man7/%.7,$(filter %.7,$(MANS)))
 

@@ -10,7 +10,6 @@ make -s B="$build" PREFIX="$dir/usr" install >/dev/null
 export PKG_CONFIG_PATH="$dir/usr/lib/pkgconfig"
 cp examples/echo.c "$dir/app.c"
 cc -o "$dir/app" "$dir/app.c" $(pkg-config --cflags --libs rill-epoll)
-cc -static-pie -o /dev/null -x c /dev/null 2>/dev/null || true
 cat >"$dir/version.c" <<'END'
 #include <rill/rill.h>
 #include <string.h>
