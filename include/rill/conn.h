@@ -78,6 +78,7 @@ RILL_API void rill_conn_set_arg(rill_conn *conn, rill_conn_arg arg);
  * why.
  *
  * RILL_ERR_PROTO    the peer broke HTTP, RFC 6455 or a limit
+ * RILL_ERR_LIMIT    short of memory for messages (assembly_bytes)
  * RILL_ERR_NOMEM    out of memory; the connection is closed
  * RILL_ERR_HANDLER  a handler returned a negative value
  * RILL_ERR_CLOSED   the conn was over already
@@ -109,7 +110,7 @@ RILL_API void rill_sent(rill_conn *conn, size_t n, rill_time now);
  * RILL_WANT_FLUSH  beside WRITE: what is pending answers the last feed and
  *                  nothing else will join it in this turn, so write at once
  *                  (a hint: it is still warm in the cache)
- * RILL_WANT_DIAL   connect to rill_dial_target(conn), then rill_dialed
+ * RILL_WANT_DIAL   connect to rill_dial_target_of(conn), then rill_dialed
  * RILL_WANT_CLOSE  close the stream and rill_conn_free(conn); nothing else.
  *                  It comes only when nothing is pending or can be sent
  */

@@ -125,7 +125,7 @@ enum {
 /*
  * rill_closed is what on_close tells.  |code| is the code that the other
  * side sent; where it sent none, 1005, and without any close frame 1006.
- * |sent| is the code that this side sent, or 0.  |reason| is the other
+ * |sent| is what this side sent, likewise; 0 for no close frame.  |reason| is the other
  * side's, valid UTF-8, borrowed; where |code| is 1006 it is this side's
  * explanation.  |status| is the HTTP status of a dialed handshake that was
  * refused, else 0.
@@ -151,7 +151,8 @@ typedef struct rill_handlers {
   int (*on_open)(rill_peer peer, const rill_request *req, void *arg);
   /*
    * on_message: one whole message.  Returns RILL_PAUSE, negative, or 0;
-   * what rill_send returned is fine too.
+   * what rill_send returned is fine too: RILL_ERR_FULL and RILL_ERR_CLOSED
+   * count as 0.
    */
   int (*on_message)(rill_peer peer, const rill_msg *msg, void *arg);
   /* on_drain: after RILL_BUSY the queue is empty again.  0 or negative. */

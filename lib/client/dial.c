@@ -24,9 +24,8 @@ void rill__dial_fail(rill_conn *c, rill_cause cause, int status,
                      const char *reason) {
   rill__peer *p = c->peer;
 
-  c->peer = NULL;
   if (p != NULL) {
-    p->conn = NULL;
+    rill__peer_unbind(p);
     rill__peer_end(p, cause, RILL_CLOSE_ABNORMAL, 0, (unsigned)status,
                    rill_s(reason));
   }
@@ -263,19 +262,22 @@ static bool take_subprotocol(rill_conn *c, rill_str answer) {
   return false;
 }
 
-static bool take_extensions(rill_conn *c, rill_str answer) {
+/* The one reason that is not the server's fault. */
+static const char no_memory[] = "out of memory";
+
+static const char *take_extensions(rill_conn *c, rill_str answer) {
   const rill_deflate_opts *deflate = &c->peer->opts->deflate;
   rill__pmd_params params;
   bool on = false;
 
   if (answer.len == 0)
-    return true;
+    return NULL;
   if (!deflate->enabled || !rill__pmd_confirm(deflate, answer, &params, &on))
-    return false;
+    return "the server answered with an extension that was not asked for";
   if (!on)
-    return true;
+    return NULL;
   c->ws.pmd = rill__pmd_new(&c->hub->ws, true, &params, deflate);
-  return c->ws.pmd != NULL;
+  return c->ws.pmd != NULL ? NULL : no_memory;
 }
 
 /* RFC 6455 4.1, the numbered list at its end: why the answer is none. */
@@ -290,15 +292,14 @@ static const char *judge(rill_conn *c) {
   if (!rill_str_eq(accept, rill_s(c->extra->dial->accept)) ||
       rill__http_header(c->http, "sec-websocket-accept", 1).ptr != NULL)
     return "the Sec-WebSocket-Accept is wrong";
-  if (rill__http_header(c->http, "sec-websocket-extensions", 1).ptr != NULL ||
-      !take_extensions(
-          c, rill__http_header(c->http, "sec-websocket-extensions", 0)))
-    return "the server answered with an extension that was not asked for";
+  if (rill__http_header(c->http, "sec-websocket-extensions", 1).ptr != NULL)
+    return "the server answered with two lists of extensions";
   if (rill__http_header(c->http, "sec-websocket-protocol", 1).ptr != NULL ||
       !take_subprotocol(
           c, rill__http_header(c->http, "sec-websocket-protocol", 0)))
     return "the server chose a subprotocol that was not asked for";
-  return NULL;
+  return take_extensions(
+      c, rill__http_header(c->http, "sec-websocket-extensions", 0));
 }
 
 static void open_peer(rill_conn *c) {
@@ -319,6 +320,11 @@ static void open_peer(rill_conn *c) {
   c->http = NULL;
 }
 
+static int out_of_memory(rill_conn *c) {
+  rill__dial_fail(c, RILL_CAUSE_NOMEM, 0, no_memory);
+  return RILL_ERR_NOMEM;
+}
+
 int rill__dial_input(rill_conn *c, uint8_t *data, size_t len) {
   size_t used = 0;
   rill__http_step step;
@@ -326,19 +332,21 @@ int rill__dial_input(rill_conn *c, uint8_t *data, size_t len) {
 
   if (c->http == NULL)
     c->http = rill__http_new(&c->hub->http, true);
-  if (c->http == NULL) {
-    rill__dial_fail(c, RILL_CAUSE_NOMEM, 0, "out of memory");
-    return RILL_ERR_NOMEM;
-  }
+  if (c->http == NULL)
+    return out_of_memory(c);
   step = rill__http_feed(c->http, data, len, &used);
   if (step == RILL__HTTP_MORE)
     return 0;
   if (step == RILL__HTTP_BAD) {
-    rill__dial_fail(c, RILL_CAUSE_PROTO, 0,
-                    rill__http_error_of(c->http).reason);
+    rill__http_error e = rill__http_error_of(c->http);
+    if (e.status == 503)
+      return out_of_memory(c);
+    rill__dial_fail(c, RILL_CAUSE_PROTO, 0, e.reason);
     return RILL_ERR_PROTO;
   }
   reason = judge(c);
+  if (reason == no_memory)
+    return out_of_memory(c);
   if (reason != NULL) {
     int status = rill__http_head_of(c->http)->status;
     rill__dial_fail(c, status == 101 ? RILL_CAUSE_PROTO : RILL_CAUSE_REFUSED,

@@ -56,8 +56,7 @@ static void end(rill_conn *c, rill_cause cause, unsigned code,
   if (p == NULL)
     return;
   stop(c);
-  c->peer = NULL;
-  p->conn = NULL;
+  rill__peer_unbind(p);
   rill__peer_end(p, cause, code, c->sent_code, 0, reason);
 }
 
@@ -271,8 +270,8 @@ static int on_message(void *arg, const rill__ws_message *m) {
     hub->in_handler = false;
     hub->delivering = NULL;
   }
-  if (rv < 0)
-    return rill__peer_handled(p, rv);
+  if (rv < 0 && rill__peer_handled(p, rv) < 0)
+    return RILL_ERR_HANDLER;
   if (c->state >= RILL__FLUSH)
     return RILL_ERR_CLOSED;
   if (rv == RILL_PAUSE && c->state == RILL__OPEN)

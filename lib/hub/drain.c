@@ -8,6 +8,9 @@
 #include "hub/conn.h"
 #include "hub/peer.h"
 
+/* A year: what is longer is a mistake, and would overflow. */
+#define MOST_SPREAD (365 * 86400 * RILL_SEC)
+
 static uint32_t gcd(uint32_t a, uint32_t b) {
   while (b != 0) {
     uint32_t r = a % b;
@@ -52,6 +55,8 @@ int rill_drain(rill_hub *hub, rill_time spread, rill_time now) {
   hub->draining = true;
   rill__hub_log(hub, RILL_LOG_INFO, "hub.drain", (rill_str){0}, NULL);
   hub->drain_begin = hub->now;
+  if (spread > MOST_SPREAD)
+    spread = MOST_SPREAD;
   hub->drain_spread = spread;
   hub->drain_end =
       hub->now + spread + hub->config.limits.close_ms * RILL_MSEC;

@@ -156,6 +156,23 @@ void rill__peer_due(rill__peer *p, unsigned what) {
   p->due |= (uint8_t)(what | RILL__DUE_QUEUED);
 }
 
+void rill__peer_unbind(rill__peer *p) {
+  rill_conn *c = p->conn;
+  rill_str address = rill__address_text(c);
+  rill__peer_rare *rare =
+      p->told || p->dialed ? rill__peer_rare_of(p) : NULL;
+
+  if (rare != NULL) {
+    rare->address_len =
+        (uint8_t)(address.len < sizeof rare->address ? address.len
+                                                     : sizeof rare->address);
+    memcpy(rare->address, address.ptr, rare->address_len);
+    rare->port = c->port;
+  }
+  c->peer = NULL;
+  p->conn = NULL;
+}
+
 void rill__peer_end(rill__peer *p, rill_cause cause, unsigned code,
                     unsigned sent, unsigned status, rill_str reason) {
   rill__peer_rare *rare;
@@ -253,7 +270,8 @@ void rill__peers_deliver(rill_hub *hub) {
 }
 
 int rill__peer_handled(rill__peer *p, int rv) {
-  if (rv >= 0)
+  /* what rill_send said of a full or closed queue is no failure */
+  if (rv >= 0 || rv == RILL_ERR_FULL || rv == RILL_ERR_CLOSED)
     return 0;
   p->hub->metrics.handler_errors_total++;
   if (p->conn != NULL)
@@ -341,13 +359,24 @@ rill_str rill_peer_subprotocol(rill_peer peer) {
 
 rill_str rill_peer_address(rill_peer peer) {
   rill__peer *p = rill__peer_of(peer);
-  return p != NULL && p->conn != NULL ? rill__address_text(p->conn)
-                                      : (rill_str){0};
+
+  if (p == NULL)
+    return (rill_str){0};
+  if (p->conn != NULL)
+    return rill__address_text(p->conn);
+  return p->rare == NULL
+             ? (rill_str){0}
+             : (rill_str){p->rare->address, p->rare->address_len};
 }
 
 uint16_t rill_peer_port(rill_peer peer) {
   rill__peer *p = rill__peer_of(peer);
-  return p != NULL && p->conn != NULL ? p->conn->port : 0;
+
+  if (p == NULL)
+    return 0;
+  if (p->conn != NULL)
+    return p->conn->port;
+  return p->rare != NULL ? p->rare->port : 0;
 }
 
 void *rill_peer_data(rill_peer peer) {

@@ -36,6 +36,9 @@ typedef struct rill__ending {
 typedef struct rill__peer_rare {
   rill__join *joins; /* open requests */
   rill__ending ending;
+  char address[46]; /* of its conn, which is gone; longer text is cut */
+  uint8_t address_len;
+  uint16_t port;
   bool ended; /* |ending| says how */
 } rill__peer_rare;
 
@@ -86,6 +89,8 @@ rill__peer *rill__peer_next(rill_hub *hub, uint32_t *slot);
 
 /* Has |what| told to the peer when the call that runs, or a tick, ends. */
 void rill__peer_due(rill__peer *p, unsigned what);
+/* Parts it from its conn; what on_close may ask of that is kept. */
+void rill__peer_unbind(rill__peer *p);
 /*
  * The peer is over: on_close when due, in which it still has its rooms.  One
  * that the host has not seen is freed at once.

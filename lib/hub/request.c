@@ -56,28 +56,13 @@ static int refuse(rill_request *req, int status, const char *reason,
   rill_conn *c = req->conn;
   bool head_only = rill_str_eq(rill_request_method(req), rill_s("HEAD"));
   bool close = req->upgrade || !rill__conn_is(c, RILL__KEEP);
-  rill__bytes out, body;
+  rill__bytes out;
 
   rill__bytes_init(&out, &req->hub->alloc);
-  if (header == NULL) {
-    rill__http_error_answer(&out, status, rill_s(reason), close, head_only);
-  } else {
-    rill__bytes_init(&body, &req->hub->alloc);
-    rill__http_error_answer(&body, status, rill_s(reason), close, head_only);
-    rill__http_begin_response(&out, status);
+  rill__http_begin_response(&out, status);
+  if (header != NULL)
     rill__http_add_header(&out, rill_s(header), value);
-    if (body.failed)
-      out.failed = true;
-    else { /* the rest behind the status line */
-      size_t line = out.len;
-      const uint8_t *p = body.data;
-      while (p[0] != '\n')
-        p++;
-      (void)line;
-      rill__bytes_add(&out, p + 1, body.len - (size_t)(p + 1 - body.data));
-    }
-    rill__bytes_finish(&body);
-  }
+  rill__http_end_error(&out, status, rill_s(reason), close, head_only);
   return answer(req, &out, close);
 }
 

@@ -155,6 +155,7 @@ int rill__conn_queue_keyed(rill_conn *c, rill__chunk *chunk,
     return rill__conn_queue(c, chunk, chunk->key_len, chunk->used, 1, policy);
   c->hub->metrics.conflated_total++;
   watch_soft(c);
+  rill__conn_ready(c);
   return 0;
 }
 

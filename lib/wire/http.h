@@ -146,5 +146,8 @@ const char *rill__http_reason(int status);
  */
 void rill__http_error_answer(rill__bytes *out, int status, rill_str reason,
                              bool close, bool head_only);
+/* The same behind a status line and header fields that are written. */
+void rill__http_end_error(rill__bytes *out, int status, rill_str reason,
+                          bool close, bool head_only);
 
 #endif

@@ -149,11 +149,10 @@ static void write_json(rill__bytes *out, int status, rill_str reason,
   rill__bytes_str(out, json_end);
 }
 
-void rill__http_error_answer(rill__bytes *out, int status, rill_str reason,
-                             bool close, bool head_only) {
+void rill__http_end_error(rill__bytes *out, int status, rill_str reason,
+                          bool close, bool head_only) {
   bool utf8 = rill__utf8_valid(reason.ptr, reason.len);
 
-  rill__http_begin_response(out, status);
   rill__http_add_header(out, rill_s("Content-Type"),
                         rill_s("application/json"));
   rill__bytes_str(out, "Content-Length: ");
@@ -164,4 +163,10 @@ void rill__http_error_answer(rill__bytes *out, int status, rill_str reason,
   rill__http_end(out);
   if (!head_only)
     write_json(out, status, reason, utf8);
+}
+
+void rill__http_error_answer(rill__bytes *out, int status, rill_str reason,
+                             bool close, bool head_only) {
+  rill__http_begin_response(out, status);
+  rill__http_end_error(out, status, reason, close, head_only);
 }
