@@ -384,7 +384,7 @@ test('it looks like something', async () => {
   await ben.sees('It holds 100,000 idle connections.');
   await ben.say('What does one of them cost?');
   await cem.sees('What does one of them cost?');
-  await cem.say('About 250 bytes, as long as it is a plain WebSocket. With ' +
+  await cem.say('About 330 bytes, as long as it is a plain WebSocket. With ' +
     'compression and context takeover it is more: the windows have to live ' +
     'somewhere.');
   await cem.page.fill('#join-room', 'benchmarks');

@@ -34,104 +34,7 @@
 
 #include "hub/conn.h"
 #include "hub/peer.h"
-
-/* Stops the program; assert would vanish with NDEBUG. */
-#define MUST(x)                                                                \
-  do {                                                                         \
-    if (!(x)) {                                                                \
-      fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #x);    \
-      abort();                                                                 \
-    }                                                                          \
-  } while (0)
-
-static inline uint64_t xorshift(uint64_t *seed) {
-  uint64_t x = *seed;
-
-  x ^= x << 13;
-  x ^= x >> 7;
-  x ^= x << 17;
-  return *seed = x;
-}
-
-/* ---- memory: each block knows its size ---- */
-
-typedef struct mem {
-  size_t blocks, bytes, peak;
-  uint64_t calls;   /* blocks made or grown so far */
-  uint64_t fail_at; /* the call that fails; 0: none */
-} mem;
-
-typedef struct mem_head {
-  size_t size;
-  uint64_t magic;
-} mem_head;
-
-#define MEM_MAGIC 0x726c6c6d656d2121u
-
-static inline void *mem_fn(void *arg, void *ptr, size_t old, size_t size) {
-  mem *m = arg;
-  mem_head *h = NULL, *n;
-
-  if (ptr != NULL) {
-    h = (mem_head *)ptr - 1;
-    MUST(h->magic == MEM_MAGIC);
-    MUST(h->size == old);
-  } else {
-    MUST(old == 0);
-  }
-  if (size > 0 && ++m->calls == m->fail_at)
-    return NULL;
-  n = size > 0 ? malloc(sizeof *n + size) : NULL;
-  if (n != NULL) {
-    *n = (mem_head){size, MEM_MAGIC};
-    memset(n + 1, 0xa5, size);
-    if (h != NULL)
-      memcpy(n + 1, ptr, old < size ? old : size);
-    m->blocks++;
-    m->bytes += size;
-  } else {
-    MUST(size == 0);
-  }
-  if (h != NULL) {
-    h->magic = 0;
-    m->blocks--;
-    m->bytes -= old;
-    free(h);
-  }
-  if (m->bytes > m->peak)
-    m->peak = m->bytes;
-  return n != NULL ? n + 1 : NULL;
-}
-
-/* ---- bytes ---- */
-
-typedef struct buf {
-  uint8_t *data;
-  size_t len, cap;
-} buf;
-
-static inline void buf_add(buf *b, const void *data, size_t len) {
-  if (b->cap - b->len < len + 1) {
-    b->cap = (b->len + len + 1) * 2;
-    b->data = realloc(b->data, b->cap);
-    MUST(b->data != NULL);
-  }
-  if (len > 0)
-    memcpy(b->data + b->len, data, len);
-  b->len += len;
-  b->data[b->len] = 0; /* so that text is terminated */
-}
-
-static inline void buf_text(buf *b, const char *text) {
-  buf_add(b, text, strlen(text));
-}
-
-static inline void buf_clear(buf *b) {
-  free(b->data);
-  *b = (buf){NULL, 0, 0};
-}
-
-/* ---- the fixture ---- */
+#include "mem.h"
 
 typedef struct pair pair;
 
@@ -149,8 +52,8 @@ typedef struct end {
   bool blocked;     /* the conn has been told that it takes no more */
   bool fin;         /* the stream ends behind tx */
   int fin_error;
-  bool upgraded;    /* rx goes on with frames */
-  bool head;        /* the next answer has no body: it is to a HEAD */
+  bool upgraded; /* rx goes on with frames */
+  bool head;     /* the next answer has no body: it is to a HEAD */
   bool eof_told;
   int error; /* the last that rill_feed returned, if any */
 
@@ -159,7 +62,7 @@ typedef struct end {
   char why[128];
   bool dialed;
 
-  buf text;           /* of end_took */
+  buf text;                 /* of end_took */
   buf http_head, http_body; /* of the last answer */
   int status;
 } end;
@@ -428,8 +331,7 @@ static inline end *pair_end_new(pair *p, rill_hub *hub, rill_conn *conn) {
   return e;
 }
 
-static inline end *pair_accept_from(pair *p, const char *address,
-                                    bool secure) {
+static inline end *pair_accept_from(pair *p, const char *address, bool secure) {
   rill_conn_info info = {rill_s(address), 4711, secure};
   rill_conn *conn;
 
@@ -440,8 +342,6 @@ static inline end *pair_accept_from(pair *p, const char *address,
 static inline end *pair_accept(pair *p) {
   return pair_accept_from(p, "192.0.2.1", false);
 }
-
-/* ---- the adapter ---- */
 
 static inline void end_close(end *e) {
   rill_conn_free(e->conn);
@@ -604,8 +504,6 @@ static inline void pair_jump(pair *p, rill_time ns) {
   pair_turn(p);
 }
 
-/* ---- what the script says ---- */
-
 static inline void end_say(end *e, const char *bytes) {
   buf_text(&e->tx, bytes);
   pair_turn(e->p);
@@ -695,180 +593,7 @@ static inline void end_room(end *e, size_t n) {
   pair_turn(e->p);
 }
 
-/* ---- what the other side took ---- */
-
-/* One frame of the bytes at |data|; 0: it is not complete. */
-typedef struct frame {
-  bool fin, rsv1, masked;
-  uint8_t opcode;
-  uint8_t *data; /* unmasked where it lies */
-  size_t len;
-} frame;
-
-static inline size_t frame_read(uint8_t *data, size_t len, frame *f) {
-  size_t n, at = 2;
-  uint8_t *mask = NULL;
-
-  if (len < 2)
-    return 0;
-  *f = (frame){.fin = data[0] >> 7,
-               .rsv1 = data[0] >> 6 & 1,
-               .masked = data[1] >> 7,
-               .opcode = data[0] & 15};
-  MUST((data[0] & 0x30) == 0);
-  n = data[1] & 127;
-  if (n >= 126) {
-    size_t size = n == 126 ? 2 : 8;
-    if (len < 2 + size)
-      return 0;
-    for (n = 0; at < 2 + size; at++)
-      n = n << 8 | data[at];
-    MUST(n >= (size == 2 ? 126 : 65536)); /* the shortest form */
-  }
-  if (f->masked) {
-    mask = data + at;
-    at += 4;
-  }
-  if (len < at || len - at < n)
-    return 0;
-  f->data = data + at;
-  f->len = n;
-  if (mask != NULL)
-    for (size_t i = 0; i < n; i++)
-      f->data[i] ^= mask[i & 3];
-  MUST(f->opcode < 8 || (f->fin && n <= 125));
-  return at + n;
-}
-
-static inline bool end_next_frame(end *e, frame *f) {
-  size_t n = frame_read(e->rx.data + e->told, e->rx.len - e->told, f);
-
-  if (n > 0)
-    MUST(f->masked == e->dialed);
-  e->told += n;
-  return n > 0;
-}
-
-static inline void tell(end *e, const char *what) {
-  if (e->text.len > 0)
-    buf_text(&e->text, "; ");
-  buf_text(&e->text, what);
-}
-
-static inline void tell_frame(end *e, const frame *f) {
-  static const char *const names[] = {"cont",  "text", "binary", "?",
-                                      "?",     "?",    "?",      "?",
-                                      "close", "ping", "pong",   "?",
-                                      "?",     "?",    "?",      "?"};
-  size_t from = 0;
-  char number[32];
-
-  tell(e, f->rsv1 ? "packed " : "");
-  if (!f->fin)
-    buf_text(&e->text, "part of ");
-  buf_text(&e->text, names[f->opcode]);
-  if (f->opcode == 8 && f->len > 0) {
-    MUST(f->len >= 2);
-    snprintf(number, sizeof number, " %u",
-             (unsigned)f->data[0] << 8 | f->data[1]);
-    buf_text(&e->text, number);
-    from = 2;
-  }
-  if (f->len > from)
-    buf_text(&e->text, " ");
-  if (f->len <= 200 && !f->rsv1) {
-    buf_add(&e->text, f->data + from, f->len - from);
-  } else {
-    snprintf(number, sizeof number, "#%zu", f->len);
-    buf_text(&e->text, number);
-  }
-}
-
-/* The value of header |name| in a head, copied to |out|; NULL: none. */
-static inline const char *head_value(const buf *head, const char *name,
-                                     char out[256]) {
-  const char *line = (const char *)head->data;
-  size_t len = strlen(name);
-
-  while (line != NULL && (line = strstr(line, "\r\n")) != NULL) {
-    line += 2;
-    if (strncmp(line, name, len) == 0 && line[len] == ':') {
-      size_t n = strcspn(line + len + 2, "\r");
-      MUST(n < 256 && line[len + 1] == ' ');
-      memcpy(out, line + len + 2, n);
-      out[n] = '\0';
-      return out;
-    }
-  }
-  return NULL;
-}
-
-/* One HTTP head, and the body it announces; false: not complete. */
-static inline bool tell_http(end *e) {
-  char *from = (char *)e->rx.data + e->told, *stop;
-  char value[256], line[256];
-  const char *length;
-  size_t head_len, body_len = 0, n;
-
-  if (e->rx.len == e->told || (stop = strstr(from, "\r\n\r\n")) == NULL)
-    return false;
-  head_len = (size_t)(stop - from) + 4;
-  buf_clear(&e->http_head);
-  buf_add(&e->http_head, from, head_len);
-  e->status = e->dialed ? 0 : (int)strtol(from + 9, NULL, 10);
-  length = head_value(&e->http_head, "Content-Length", value);
-  if (length != NULL && !e->head)
-    body_len = (size_t)strtoul(length, NULL, 10);
-  if (e->rx.len - e->told < head_len + body_len)
-    return false;
-  buf_clear(&e->http_body);
-  buf_add(&e->http_body, from + head_len, body_len);
-  e->told += head_len + body_len;
-  e->head = false;
-  n = strcspn(from, "\r");
-  MUST(n < sizeof line);
-  memcpy(line, from, n);
-  line[n] = '\0';
-  if (e->dialed) {
-    tell(e, line);
-    e->upgraded = true;
-  } else {
-    MUST(strncmp(line, "HTTP/1.1 ", 9) == 0);
-    snprintf(value, sizeof value, "%d", e->status);
-    tell(e, value);
-    e->upgraded = e->status == 101;
-  }
-  return true;
-}
-
-/*
- * What came since the last call, as text: "101; text hello; ping; close 1000
- * bye; eof"; "" for nothing.  Answers are told by their status; see http_head
- * and http_body for the last.  A frame that is not complete is not told.
- */
-static inline const char *end_took(end *e) {
-  frame f;
-
-  buf_clear(&e->text);
-  buf_text(&e->text, "");
-  for (;;) {
-    if (!e->upgraded) {
-      if (!tell_http(e))
-        break;
-    } else {
-      if (!end_next_frame(e, &f))
-        break;
-      tell_frame(e, &f);
-    }
-  }
-  if (e->conn == NULL && !e->eof_told) {
-    e->eof_told = true;
-    tell(e, "eof");
-  }
-  return (const char *)e->text.data;
-}
-
-/* ---- handshakes ---- */
+#include "pair_took.h"
 
 #define PAIR_KEY "dGhlIHNhbXBsZSBub25jZQ=="
 #define PAIR_ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -896,7 +621,9 @@ static inline end *pair_open_at(pair *p, const char *path, const char *more) {
   return e;
 }
 
-static inline end *pair_open(pair *p) { return pair_open_at(p, "/ws", ""); }
+static inline end *pair_open(pair *p) {
+  return pair_open_at(p, "/ws", "");
+}
 
 /*
  * Dials |url| from |hub|: the end of the dialed conn, of which the script is
@@ -939,8 +666,6 @@ static inline rill_metrics pair_metrics(const pair *p) {
   rill_metrics_read(p->hub, &m);
   return m;
 }
-
-/* ---- for cmocka: the state of a test is its pair, without a hub yet ---- */
 
 static inline int pair_setup(void **state) {
   uintptr_t n = (uintptr_t)*state;

@@ -25,9 +25,8 @@ static void test_address_conns_of_each(void **state) {
   for (int i = 0; i < 3; i++)
     assert_int_equal(status(p, "192.0.2.1"), 200);
   assert_int_equal(status(p, "192.0.2.1"), 429);
-  assert_string_equal(
-      head_value(&p->ends[3]->http_head, "Content-Type", value),
-      "application/json");
+  assert_string_equal(head_value(&p->ends[3]->http_head, "Content-Type", value),
+                      "application/json");
   assert_null(p->ends[3]->conn); /* answered and closed */
   assert_int_equal(status(p, "192.0.2.2"), 200);
   assert_int_equal(status(p, "::ffff:192.0.2.1"), 429); /* the same */

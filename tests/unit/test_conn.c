@@ -27,12 +27,10 @@ static void test_conn_carries_messages_both_ways(void **state) {
   assert_string_equal(end_took(e), "binary \x01\x02; text there");
 }
 
-/* ---- the ends ---- */
-
 static void test_conn_answers_a_close(void **state) {
-  static const unsigned good[] = {1000, 1001, 1002, 1003, 1007, 1008, 1009,
-                                  1010, 1011, 1012, 1013, 1014, 3000, 3999,
-                                  4000, 4999};
+  static const unsigned good[] = {1000, 1001, 1002, 1003, 1007, 1008,
+                                  1009, 1010, 1011, 1012, 1013, 1014,
+                                  3000, 3999, 4000, 4999};
   pair *p = *state;
   char took[64];
 
@@ -87,14 +85,14 @@ static void test_conn_fails_who_breaks_the_protocol(void **state) {
     unsigned code;
     rill_cause cause;
   } cases[] = {
-      {"\x81\x01x", 3, 1002, RILL_CAUSE_PROTO},             /* unmasked */
-      {"\x83\x80\0\0\0\0", 6, 1002, RILL_CAUSE_PROTO},      /* opcode */
-      {"\x91\x80\0\0\0\0", 6, 1002, RILL_CAUSE_PROTO},      /* RSV */
-      {"\xc1\x80\0\0\0\0", 6, 1002, RILL_CAUSE_PROTO},      /* RSV1 */
-      {"\x80\x80\0\0\0\0", 6, 1002, RILL_CAUSE_PROTO},      /* continuation */
-      {"\x09\x80\0\0\0\0", 6, 1002, RILL_CAUSE_PROTO},      /* half a ping */
-      {"\x88\x81\0\0\0\0\x03", 7, 1002, RILL_CAUSE_PROTO},  /* half a code */
-      {"\x81\x81\0\0\0\0\xff", 7, 1007, RILL_CAUSE_UTF8},   /* text */
+      {"\x81\x01x", 3, 1002, RILL_CAUSE_PROTO},            /* unmasked */
+      {"\x83\x80\0\0\0\0", 6, 1002, RILL_CAUSE_PROTO},     /* opcode */
+      {"\x91\x80\0\0\0\0", 6, 1002, RILL_CAUSE_PROTO},     /* RSV */
+      {"\xc1\x80\0\0\0\0", 6, 1002, RILL_CAUSE_PROTO},     /* RSV1 */
+      {"\x80\x80\0\0\0\0", 6, 1002, RILL_CAUSE_PROTO},     /* continuation */
+      {"\x09\x80\0\0\0\0", 6, 1002, RILL_CAUSE_PROTO},     /* half a ping */
+      {"\x88\x81\0\0\0\0\x03", 7, 1002, RILL_CAUSE_PROTO}, /* half a code */
+      {"\x81\x81\0\0\0\0\xff", 7, 1007, RILL_CAUSE_UTF8},  /* text */
       {"\x88\x83\0\0\0\0\x03\xe8\xff", 9, 1007, RILL_CAUSE_UTF8},
       {"\x82\xff\0\0\0\0\1\0\0\0\0\0\0\0", 14, 1009, RILL_CAUSE_TOO_BIG}};
   pair *p = *state;
@@ -153,8 +151,8 @@ static void test_conn_close_by_both_at_once(void **state) {
 }
 
 static void test_conn_close_arguments(void **state) {
-  static const int bad[] = {-1,   0,    999,  1004, 1005, 1006,
-                            1015, 2999, 5000, 65536 + 1000};
+  static const int bad[] = {-1,   0,    999,  1004, 1005,
+                            1006, 1015, 2999, 5000, 65536 + 1000};
   pair *p = *state;
   char reason[125];
   end *e;
@@ -312,15 +310,14 @@ static void test_conn_handler_errors(void **state) {
   assert_int_equal(pair_metrics(p).handler_errors_total, 4);
 }
 
-/* ---- what the adapter sees ---- */
-
 static void test_conn_wants(void **state) {
   pair *p = *state;
   rill_conn_info info = {rill_s("192.0.2.1"), 1, false};
-  static const char hello[] = "GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket"
-                              "\r\nConnection: Upgrade\r\n"
-                              "Sec-WebSocket-Version: 13\r\n"
-                              "Sec-WebSocket-Key: " PAIR_KEY "\r\n\r\n";
+  static const char hello[] =
+      "GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket"
+      "\r\nConnection: Upgrade\r\n"
+      "Sec-WebSocket-Version: 13\r\n"
+      "Sec-WebSocket-Key: " PAIR_KEY "\r\n\r\n";
   rill_iov iov[4];
   rill_conn *c;
   end *e;
@@ -370,6 +367,54 @@ static void test_conn_is_ready_once_per_turn(void **state) {
   for (int i = 0; i < 3; i++)
     assert_non_null(rill_next_ready(p->hub));
   assert_null(rill_next_ready(p->hub));
+}
+
+static bool is_ready(const pair *p, const end *e) {
+  rill_conn *c;
+  bool ready = false;
+
+  while ((c = rill_next_ready(p->hub)) != NULL)
+    ready |= c == e->conn;
+  return ready;
+}
+
+/* An adapter looks only at conns that are ready: so each change makes one. */
+static void test_conn_is_ready_when_its_wants_change(void **state) {
+  pair *p = *state;
+  rill_msg m = rill_text("m");
+  end *e;
+
+  p->config.limits.soft_count = 2;
+  p->config.limits.messages_per_sec = 10;
+  p->config.limits.messages_burst = 1;
+  pair_begin(p);
+  e = pair_open(p);
+  assert_false(is_ready(p, e));
+  rill_pause(e->peer);
+  assert_true(is_ready(p, e));
+  rill_resume(e->peer);
+  assert_true(is_ready(p, e));
+  pair_turn(p);
+  rill_send(e->peer, &m);
+  rill_send(e->peer, &m); /* reading pauses */
+  assert_true(is_ready(p, e));
+  assert_int_equal(rill_wants(e->conn) & RILL_WANT_READ, 0);
+  rill_sent(e->conn, 3, p->now);
+  assert_true(rill_wants(e->conn) & RILL_WANT_READ);
+  assert_true(is_ready(p, e));
+  rill_sent(e->conn, 3, p->now);
+  pair_turn(p);
+  end_feed(e, "\x81\x80\0\0\0\0\x81\x80\0\0\0\0", 12); /* too fast */
+  assert_true(is_ready(p, e));
+  assert_int_equal(rill_wants(e->conn), 0);
+  p->now += RILL_SEC;
+  pair_tick(p, p->hub);
+  assert_true(is_ready(p, e));
+  assert_int_equal(rill_wants(e->conn), RILL_WANT_READ);
+  rill_cut(e->peer);
+  assert_true(is_ready(p, e));
+  assert_int_equal(rill_wants(e->conn), RILL_WANT_CLOSE);
+  pair_turn(p);
 }
 
 /* Thirty messages to one conn in one turn are one piece to write. */
@@ -433,8 +478,6 @@ static void test_conn_arg_is_the_adapters(void **state) {
   rill_conn_free(NULL);
 }
 
-/* ---- control frames ---- */
-
 static void test_conn_answers_pings(void **state) {
   pair *p = *state;
   char body[126];
@@ -493,8 +536,6 @@ static void test_conn_measures_the_round_trip(void **state) {
   end_frame(e, 0x8a, "", 0);
   assert_int_equal(rill_peer_rtt(e->peer), 12345 * RILL_USEC);
 }
-
-/* ---- pausing ---- */
 
 static int pause_each(pair *p, const event *e) {
   (void)p;
@@ -638,8 +679,6 @@ static void test_conn_fed_while_not_reading(void **state) {
   assert_true(p->mem.peak - before <= (16u << 20));
 }
 
-/* ---- time ---- */
-
 static void test_conn_clock_that_steps_back_stands_still(void **state) {
   pair *p = *state;
   end *e;
@@ -672,6 +711,7 @@ int main(void) {
       PAIR_TESTS(test_conn_handler_errors),
       PAIR_TEST(test_conn_wants),
       PAIR_TEST(test_conn_is_ready_once_per_turn),
+      PAIR_TEST(test_conn_is_ready_when_its_wants_change),
       PAIR_TEST(test_conn_messages_of_a_turn_are_one_piece),
       PAIR_TEST(test_conn_partial_writes_at_every_byte),
       PAIR_TEST(test_conn_arg_is_the_adapters),

@@ -56,8 +56,7 @@ static void test_dial_request(void **state) {
   e = greeted(p, &opts);
   assert_string_equal(head_value(&e->http_head, "Host", value),
                       "example.org:8080");
-  assert_string_equal(head_value(&e->http_head, "Upgrade", value),
-                      "websocket");
+  assert_string_equal(head_value(&e->http_head, "Upgrade", value), "websocket");
   assert_string_equal(head_value(&e->http_head, "Connection", value),
                       "Upgrade");
   assert_string_equal(head_value(&e->http_head, "Sec-WebSocket-Version", value),
@@ -70,10 +69,10 @@ static void test_dial_request(void **state) {
                       "Bearer x");
   assert_string_equal(head_value(&e->http_head, "Origin", value),
                       "https://example.org");
-  assert_int_equal(strncmp(head_value(&e->http_head, "Sec-WebSocket-Extensions",
-                                      value),
-                           "permessage-deflate", 18),
-                   0);
+  assert_int_equal(
+      strncmp(head_value(&e->http_head, "Sec-WebSocket-Extensions", value),
+              "permessage-deflate", 18),
+      0);
 }
 
 static void test_dial_keys_are_fresh(void **state) {
@@ -213,15 +212,15 @@ static void test_dial_subprotocols(void **state) {
   static const char *const ours[] = {"v2", "v1"};
   static const struct {
     const char *more, *chosen; /* NULL: refused */
-  } cases[] = {{"", ""},
-               {"Sec-WebSocket-Protocol: v1\r\n", "v1"},
-               {"sec-websocket-protocol:  v2 \r\n", "v2"},
-               {"Sec-WebSocket-Protocol: v3\r\n", NULL},
-               {"Sec-WebSocket-Protocol: V1\r\n", NULL},
-               {"Sec-WebSocket-Protocol: v2, v1\r\n", NULL},
-               {"Sec-WebSocket-Protocol: \r\n", NULL},
-               {"Sec-WebSocket-Protocol: v1\r\nSec-WebSocket-Protocol: v1\r\n",
-                NULL}};
+  } cases[] = {
+      {"", ""},
+      {"Sec-WebSocket-Protocol: v1\r\n", "v1"},
+      {"sec-websocket-protocol:  v2 \r\n", "v2"},
+      {"Sec-WebSocket-Protocol: v3\r\n", NULL},
+      {"Sec-WebSocket-Protocol: V1\r\n", NULL},
+      {"Sec-WebSocket-Protocol: v2, v1\r\n", NULL},
+      {"Sec-WebSocket-Protocol: \r\n", NULL},
+      {"Sec-WebSocket-Protocol: v1\r\nSec-WebSocket-Protocol: v1\r\n", NULL}};
   rill_dial_opts opts = {.subprotocols = ours, .nsubprotocols = 2};
   pair *p = *state;
 
@@ -232,8 +231,8 @@ static void test_dial_subprotocols(void **state) {
     pair_turn(p);
     assert_int_equal(e->opened, cases[i].chosen != NULL);
     if (cases[i].chosen != NULL)
-      assert_true(rill_str_eq(rill_peer_subprotocol(e->peer),
-                              rill_s(cases[i].chosen)));
+      assert_true(
+          rill_str_eq(rill_peer_subprotocol(e->peer), rill_s(cases[i].chosen)));
   }
 }
 
@@ -286,7 +285,7 @@ static void test_dial_that_fails(void **state) {
   assert_int_equal(e->how.cause, RILL_CAUSE_DIAL);
   e = greeted(p, NULL); /* byte by byte is no answer in time either */
   for (int i = 0; i < 11; i++) {
-    end_say_bytes(e, &"HTTP/1.1 101 x"[i], e->conn != NULL);
+    end_say_bytes(e, &"HTTP/1.1 101 x"[i], e -> conn != NULL);
     pair_pass(p, RILL_SEC);
   }
   assert_int_equal(e->how.cause, RILL_CAUSE_DIAL);
@@ -307,8 +306,7 @@ static void test_dial_given_up(void **state) {
 
   pair_begin(p);
   for (int i = 0; i < 2; i++) {
-    e = i ? greeted(p, NULL)
-          : pair_dial(p, p->hub, "ws://example.org/", NULL);
+    e = i ? greeted(p, NULL) : pair_dial(p, p->hub, "ws://example.org/", NULL);
     assert_int_equal(rill_close(e->peer, 1000, NULL), RILL_ERR_CLOSED);
     assert_int_equal(rill_join(e->peer, rill_s("r")), RILL_ERR_CLOSED);
     assert_int_equal(rill_cut(e->peer), 0);
@@ -323,15 +321,13 @@ static void test_dial_targets(void **state) {
   static const struct {
     const char *url, *host, *path, *get;
     int port;
-  } cases[] = {{"ws://example.org", "example.org", "", "GET / HTTP/1.1", 80},
-               {"ws://example.org:81?x", "example.org", "",
-                "GET /?x HTTP/1.1", 81},
-               {"WS://[2001:db8::1]:9000/a", "2001:db8::1", "",
-                "GET /a HTTP/1.1", 9000},
-               {"ws+unix:/run/rill.sock", "", "/run/rill.sock",
-                "GET / HTTP/1.1", 0},
-               {"ws+unix:/run/rill.sock:/ws?a", "", "/run/rill.sock",
-                "GET /ws?a HTTP/1.1", 0}};
+  } cases[] = {
+      {"ws://example.org", "example.org", "", "GET / HTTP/1.1", 80},
+      {"ws://example.org:81?x", "example.org", "", "GET /?x HTTP/1.1", 81},
+      {"WS://[2001:db8::1]:9000/a", "2001:db8::1", "", "GET /a HTTP/1.1", 9000},
+      {"ws+unix:/run/rill.sock", "", "/run/rill.sock", "GET / HTTP/1.1", 0},
+      {"ws+unix:/run/rill.sock:/ws?a", "", "/run/rill.sock",
+       "GET /ws?a HTTP/1.1", 0}};
   pair *p = *state;
 
   pair_begin(p);
@@ -347,10 +343,19 @@ static void test_dial_targets(void **state) {
 }
 
 static void test_dial_arguments(void **state) {
-  static const char *const urls[] = {
-      "", "example.org", "http://example.org", "ws://", "ws://user@host/",
-      "ws://host:0/", "ws://host:65536/", "ws://host/a b", "ws://host/#x",
-      "ws://host/\r\nX: y", "wss://host/", "ws+unix:relative", "ws:/host"};
+  static const char *const urls[] = {"",
+                                     "example.org",
+                                     "http://example.org",
+                                     "ws://",
+                                     "ws://user@host/",
+                                     "ws://host:0/",
+                                     "ws://host:65536/",
+                                     "ws://host/a b",
+                                     "ws://host/#x",
+                                     "ws://host/\r\nX: y",
+                                     "wss://host/",
+                                     "ws+unix:relative",
+                                     "ws:/host"};
   static const rill_header bad[] = {{"X", "a\r\nb"}, {"X Y", "1"}, {"", ""}};
   static const char *const bad_protocol[] = {"a b"};
   pair *p = *state;
@@ -385,7 +390,8 @@ static void test_dial_arguments(void **state) {
 
 static void test_dial_without_memory(void **state) {
   static const char *const protocols[] = {"a", "b"};
-  rill_dial_opts opts = {.subprotocols = protocols, .nsubprotocols = 2,
+  rill_dial_opts opts = {.subprotocols = protocols,
+                         .nsubprotocols = 2,
                          .deflate = {.enabled = true}};
   pair *p = *state;
   uint64_t n = 0;
@@ -406,8 +412,6 @@ static void test_dial_without_memory(void **state) {
   pair_turn(p); /* makes it an end, which the fixture frees */
   assert_true(n > 5);
 }
-
-/* ---- the end of a dialed connection ---- */
 
 static void test_dial_server_closes(void **state) {
   pair *p = *state;
@@ -440,6 +444,8 @@ static void test_dial_client_closes(void **state) {
   assert_int_equal(rill_close(e->peer, 4000, "enough"), 0);
   pair_turn(p);
   assert_string_equal(end_took(e), "close 4000 enough");
+  assert_int_equal(rill_send(e->peer, &(rill_msg){.kind = RILL_TEXT}),
+                   RILL_ERR_CLOSED);
   end_text(e, "on the way");
   end_bye(e, 4000, "");
   assert_string_equal(pair_log(p), "0 close 2 4000/4000");
@@ -470,8 +476,6 @@ static void test_dial_server_breaks_the_protocol(void **state) {
     assert_int_equal(e->closed, 1);
   }
 }
-
-/* ---- two hubs ---- */
 
 /* A peer of p->other that dials p->hub; the ends of both. */
 static void connect_hubs(pair *p, const char *path, const rill_dial_opts *opts,

@@ -121,9 +121,8 @@ static void test_drain_accepts_nothing_new(void **state) {
                 "Sec-WebSocket-Key: " PAIR_KEY "\r\n\r\n");
   assert_string_equal(end_took(http), "503; eof");
   assert_true(rill_is_drained(p->hub));
-  assert_int_equal(
-      rill_dial(NULL, p->hub, "ws://example.org", NULL, p->now),
-      RILL_ERR_LIMIT);
+  assert_int_equal(rill_dial(NULL, p->hub, "ws://example.org", NULL, p->now),
+                   RILL_ERR_LIMIT);
 }
 
 static void test_drain_refuses_upgrades(void **state) {

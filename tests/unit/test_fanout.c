@@ -6,8 +6,6 @@
 
 #include <zlib.h>
 
-/* ---- a client that inflates ---- */
-
 typedef struct reader {
   end *e;
   z_stream z;
@@ -25,8 +23,7 @@ static void reader_open(pair *p, reader *r, const char *path,
 
   memset(r, 0, sizeof *r);
   r->e = pair_open_at(p, path, offer);
-  answer =
-      head_value(&r->e->http_head, "Sec-WebSocket-Extensions", value);
+  answer = head_value(&r->e->http_head, "Sec-WebSocket-Extensions", value);
   r->deflate = answer != NULL;
   buf_text(&r->got, "");
   buf_text(&r->expected, "");
@@ -88,8 +85,6 @@ static void expect(reader *r, const char *text) {
   buf_text(&r->expected, "\n");
 }
 
-/* ---- once ---- */
-
 static void test_fanout_encodes_once(void **state) {
   pair *p = *state;
   rill_msg m = rill_text("the same bytes");
@@ -103,18 +98,18 @@ static void test_fanout_encodes_once(void **state) {
   }
   for (int i = 0; i < 5; i++)
     rill_send_room(p->hub, rill_s("r"), &m);
+  assert_int_equal(rill_peer_queued(e[1]->peer), 5 * 16);
   for (int i = 0; i < 3; i++) {
     assert_int_equal(rill_pending(e[i]->conn, iov[i], 4), 1);
     assert_int_equal(iov[i][0].len, 5 * 16);
     assert_ptr_equal(iov[i][0].base, iov[0][0].base);
   }
   /* a union likewise, behind them in the same chunk */
-  assert_int_equal(rill_send_to(p->hub,
-                                &(rill_to){.all = true,
-                                           .except = &e[1]->peer,
-                                           .nexcept = 1},
-                                &m),
-                   0);
+  assert_int_equal(
+      rill_send_to(p->hub,
+                   &(rill_to){.all = true, .except = &e[1]->peer, .nexcept = 1},
+                   &m),
+      0);
   assert_int_equal(rill_pending(e[0]->conn, iov[0], 4), 1);
   assert_int_equal(iov[0][0].len, 6 * 16);
   assert_int_equal(rill_pending(e[1]->conn, iov[1], 4), 1);
@@ -134,8 +129,8 @@ static void test_fanout_compresses_once_per_window(void **state) {
 
   pair_begin(p);
   pair_route(p, "/z", &opts);
-  e[0] = pair_open_at(p, "/z",
-                      "Sec-WebSocket-Extensions: permessage-deflate\r\n");
+  e[0] =
+      pair_open_at(p, "/z", "Sec-WebSocket-Extensions: permessage-deflate\r\n");
   e[1] = pair_open_at(p, "/z",
                       "Sec-WebSocket-Extensions: permessage-deflate; "
                       "server_no_context_takeover\r\n");
@@ -164,8 +159,6 @@ static void test_fanout_compresses_once_per_window(void **state) {
   assert_int_equal(pair_metrics(p).deflated_total, 2);
 }
 
-/* ---- to whom ---- */
-
 static void test_fanout_union_without_duplicates(void **state) {
   pair *p = *state;
   enum { N = 24, ROOMS = 5 };
@@ -186,7 +179,9 @@ static void test_fanout_union_without_duplicates(void **state) {
   for (int step = 0; step < 2000; step++) {
     rill_str some[4], not_some[4];
     rill_peer peers[6], not_peers[6];
-    rill_to to = {.rooms = some, .peers = peers, .except = not_peers,
+    rill_to to = {.rooms = some,
+                  .peers = peers,
+                  .except = not_peers,
                   .except_rooms = not_some};
     bool reached[N] = {false};
     char text[16];
@@ -259,9 +254,11 @@ static void test_fanout_to_users(void **state) {
   assert_string_equal(end_took(ann1), "text x");
   assert_string_equal(end_took(ann2), "text x");
   assert_string_equal(end_took(bob), "");
-  rill_send_to(p->hub, &(rill_to){.users = both, .nusers = 4,
-                                  .except = &ann1->peer, .nexcept = 1},
-               &m);
+  rill_send_to(
+      p->hub,
+      &(rill_to){
+          .users = both, .nusers = 4, .except = &ann1->peer, .nexcept = 1},
+      &m);
   pair_turn(p);
   assert_string_equal(end_took(ann1), "");
   assert_string_equal(end_took(ann2), "text x");
@@ -305,8 +302,6 @@ static void test_fanout_handles_that_are_none(void **state) {
   pair_turn(p);
   assert_string_equal(end_took(e), "text x");
 }
-
-/* ---- order ---- */
 
 static const char *words(pair *p, char *out, int serial) {
   static const char *const some[] = {"alpha ", "beta ", "gamma ", "delta "};
@@ -358,8 +353,8 @@ static void test_fanout_order_of_the_calls(void **state) {
     int i = (int)(x / 16 % N), room = (int)(x / 512 % 2);
     rill_str name = rill_s(room ? "red" : "blue");
     rill_msg m = rill_text(words(p, text, step));
-    rill_to to = {.rooms = &name, .nrooms = 1, .except = &r[i].e->peer,
-                  .nexcept = 1};
+    rill_to to = {
+        .rooms = &name, .nrooms = 1, .except = &r[i].e->peer, .nexcept = 1};
     m.uncompressed = x / 1024 % 8 == 0;
     switch (x % 16) {
     case 0:
@@ -465,8 +460,6 @@ static void test_fanout_to_all_of_the_moment(void **state) {
   assert_string_equal(end_took(b), "101; text 2");
 }
 
-/* ---- overflow of one among many ---- */
-
 static void test_fanout_slow_members_do_not_matter(void **state) {
   pair *p = *state;
   rill_msg m = rill_text("on and on");
@@ -520,10 +513,9 @@ static void test_fanout_runs_are_taken_as_far_as_they_fit(void **state) {
     }
     pair_turn(p);
     end_room(e, SIZE_MAX);
-    assert_string_equal(
-        end_took(e),
-        k == 0 ? "text 0; text 1; text 2; text 3; text 4"
-               : "text 3; text 4; text 5; text 6; text 7");
+    assert_string_equal(end_took(e),
+                        k == 0 ? "text 0; text 1; text 2; text 3; text 4"
+                               : "text 3; text 4; text 5; text 6; text 7");
     assert_int_equal(pair_metrics(p).dropped_newest_total, k == 0 ? 3 : 0);
     assert_int_equal(pair_metrics(p).dropped_oldest_total, k == 1 ? 3 : 0);
     pair_reset(p);
@@ -552,8 +544,6 @@ static void test_fanout_keyed(void **state) {
   assert_string_equal(end_took(a), "text a8; text b7");
   assert_int_equal(pair_metrics(p).conflated_total, 7);
 }
-
-/* ---- large ones, and without memory ---- */
 
 static void test_fanout_large_messages(void **state) {
   pair *p = *state;

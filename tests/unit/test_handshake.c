@@ -42,8 +42,7 @@ static void test_handshake_answer(void **state) {
   assert_string_equal(says(p, &fine, &e), "101");
   assert_string_equal(head_value(&e->http_head, "Sec-WebSocket-Accept", value),
                       PAIR_ACCEPT);
-  assert_string_equal(head_value(&e->http_head, "Upgrade", value),
-                      "websocket");
+  assert_string_equal(head_value(&e->http_head, "Upgrade", value), "websocket");
   assert_string_equal(head_value(&e->http_head, "Connection", value),
                       "Upgrade");
   assert_null(head_value(&e->http_head, "Sec-WebSocket-Protocol", value));
@@ -97,8 +96,8 @@ static void test_handshake_refusals(void **state) {
       {LINE(key), "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ\r\n", 400},
       {LINE(key), "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==x\r\n", 400},
       {LINE(key), "Sec-WebSocket-Key: !!hlIHNhbXBsZSBub25jZQ==\r\n", 400},
-      {LINE(key), "Sec-WebSocket-Key: " PAIR_KEY "\r\nSec-WebSocket-Key: " PAIR_KEY
-                  "\r\n",
+      {LINE(key),
+       "Sec-WebSocket-Key: " PAIR_KEY "\r\nSec-WebSocket-Key: " PAIR_KEY "\r\n",
        400},
       {LINE(line), "POST /ws HTTP/1.1\r\n", 405},
       {LINE(line), "HEAD /ws HTTP/1.1\r\n", 405},
@@ -130,11 +129,10 @@ static void test_handshake_refusals(void **state) {
     assert_false(e->upgraded);
     assert_string_equal(head_value(&e->http_head, "Content-Type", value),
                         "application/json");
-    snprintf(json, sizeof json, "{\"error\":{\"status\":%d,",
-             cases[i].status);
+    snprintf(json, sizeof json, "{\"error\":{\"status\":%d,", cases[i].status);
     if (e->http_body.len > 0)
-      assert_int_equal(
-          strncmp((char *)e->http_body.data, json, strlen(json)), 0);
+      assert_int_equal(strncmp((char *)e->http_body.data, json, strlen(json)),
+                       0);
     if (cases[i].status == 426)
       assert_string_equal(
           head_value(&e->http_head, "Sec-WebSocket-Version", value), "13");
@@ -175,8 +173,8 @@ static void test_handshake_subprotocols(void **state) {
       assert_int_equal(rill_peer_subprotocol(e->peer).len, 0);
     } else {
       assert_string_equal(got, cases[i].answer);
-      assert_true(rill_str_eq(rill_peer_subprotocol(e->peer),
-                              rill_s(cases[i].answer)));
+      assert_true(
+          rill_str_eq(rill_peer_subprotocol(e->peer), rill_s(cases[i].answer)));
     }
   }
 }
@@ -212,8 +210,6 @@ static void test_handshake_extensions(void **state) {
     }
 }
 
-/* ---- authenticate ---- */
-
 typedef struct verdict {
   enum { ACCEPT, REJECT, LATER, NOTHING, NEGATIVE, TWICE } what;
   const char *user;
@@ -245,8 +241,7 @@ static int judge(pair *p, const event *e) {
     assert_int_equal(rill_accept(e->req, rill_s("first")), 0);
     assert_int_equal(rill_reject(e->req, 403, "second"), RILL_ERR_STATE);
     assert_int_equal(rill_accept(e->req, rill_s("third")), RILL_ERR_STATE);
-    assert_int_equal(rill_respond(e->req, &(rill_response){0}),
-                     RILL_ERR_STATE);
+    assert_int_equal(rill_respond(e->req, &(rill_response){0}), RILL_ERR_STATE);
     /* the request may still be read */
     assert_true(rill_str_eq(rill_request_path(e->req), rill_s("/ws")));
     return 0;
@@ -295,8 +290,8 @@ static void test_handshake_verdict_at_once(void **state) {
 }
 
 static void test_handshake_reject_statuses(void **state) {
-  static const int statuses[] = {399, 400, 401, 429, 500, 503, 599, 600, 0,
-                                 200, -1};
+  static const int statuses[] = {399, 400, 401, 429, 500, 503,
+                                 599, 600, 0,   200, -1};
   pair *p = *state;
 
   p->config.authenticate = pair_authenticate;
@@ -385,8 +380,8 @@ static void test_handshake_client_leaves_before_the_verdict(void **state) {
     }
     /* the request is the host's: it may be read, and must be given back */
     assert_true(rill_str_eq(rill_request_path(v.req), rill_s("/ws")));
-    assert_true(rill_str_eq(rill_request_header(v.req, "host"),
-                            rill_s("example.org")));
+    assert_true(
+        rill_str_eq(rill_request_header(v.req, "host"), rill_s("example.org")));
     if (how % 3 == 0)
       assert_int_equal(rill_accept(v.req, rill_s("late")), RILL_ERR_CLOSED);
     else if (how % 3 == 1)
@@ -423,6 +418,32 @@ static void test_handshake_client_leaves_behind_the_verdict(void **state) {
   }
   assert_int_equal(rill_peers(p->hub), 0);
   assert_int_equal(pair_metrics(p).users, 0);
+}
+
+/* One of several that wait for their on_open goes: the others open. */
+static void test_handshake_one_of_many_leaves(void **state) {
+  pair *p = *state;
+  verdict v = {LATER, "", NULL, 0};
+  rill_request *kept[4];
+  end *e[4];
+
+  p->config.authenticate = pair_authenticate;
+  for (int gone = 0; gone < 4; gone++) {
+    pair_begin(p);
+    for (int i = 0; i < 4; i++) {
+      e[i] = asks(p, &v);
+      kept[i] = v.req;
+    }
+    for (int i = 0; i < 4; i++)
+      assert_int_equal(rill_accept(kept[i], rill_s("user")), 0);
+    rill_conn_free(e[gone]->conn);
+    e[gone]->conn = NULL;
+    pair_turn(p);
+    for (int i = 0; i < 4; i++)
+      assert_int_equal(e[i]->opened, i != gone);
+    assert_int_equal(rill_peers(p->hub), 3);
+    pair_reset(p);
+  }
 }
 
 static void test_handshake_verdict_that_never_comes(void **state) {
@@ -477,14 +498,13 @@ static void test_handshake_sees_the_request(void **state) {
   p->act_arg = &v;
   end_hello(e, "/ws?token=a%20b+c&x=1&token=second&empty=&bad=%zz",
             "Cookie: id=7\r\nX-Two: 1\r\nx-two: 2\r\n");
-  assert_true(rill_str_eq(rill_request_query(v.req, "token"),
-                          rill_s("a b c")));
+  assert_true(rill_str_eq(rill_request_query(v.req, "token"), rill_s("a b c")));
   assert_true(rill_str_eq(rill_request_query(v.req, "x"), rill_s("1")));
   assert_int_equal(rill_request_query(v.req, "empty").len, 0);
   assert_int_equal(rill_request_query(v.req, "absent").len, 0);
   assert_int_equal(rill_request_query(v.req, "bad").len, 0);
-  assert_true(rill_str_eq(rill_request_header(v.req, "COOKIE"),
-                          rill_s("id=7")));
+  assert_true(
+      rill_str_eq(rill_request_header(v.req, "COOKIE"), rill_s("id=7")));
   assert_true(rill_str_eq(rill_request_header(v.req, "X-Two"), rill_s("1")));
   assert_null(rill_request_header(v.req, "absent").ptr);
   assert_true(rill_str_eq(rill_request_credential(v.req), rill_s("a b c")));
@@ -494,8 +514,7 @@ static void test_handshake_sees_the_request(void **state) {
 
   e = pair_accept(p);
   end_hello(e, "/ws?token=weak", "Authorization: bEARER   strong.er\r\n");
-  assert_true(
-      rill_str_eq(rill_request_credential(v.req), rill_s("strong.er")));
+  assert_true(rill_str_eq(rill_request_credential(v.req), rill_s("strong.er")));
   rill_reject(v.req, 400, NULL);
   e = pair_accept(p);
   end_hello(e, "/ws?token=weak", "Authorization: Basic YTpi\r\n");
@@ -532,6 +551,7 @@ int main(void) {
       PAIR_TESTS(test_handshake_early_bytes_wait),
       PAIR_TESTS(test_handshake_client_leaves_before_the_verdict),
       PAIR_TEST(test_handshake_client_leaves_behind_the_verdict),
+      PAIR_TEST(test_handshake_one_of_many_leaves),
       PAIR_TEST(test_handshake_verdict_that_never_comes),
       PAIR_TEST(test_handshake_users_are_named_well),
       PAIR_TESTS(test_handshake_sees_the_request),

@@ -81,8 +81,7 @@ static void test_heap_a_million_timers(void **state) {
   }
   assert_int_equal(h.len, N);
   for (size_t i = 0; i < N; i += 3) /* a third moves, a ninth goes */
-    rill__heap_set(&h, &t[i],
-                   i % 9 == 0 ? RILL_NEVER : xorshift(&seed) >> 20);
+    rill__heap_set(&h, &t[i], i % 9 == 0 ? RILL_NEVER : xorshift(&seed) >> 20);
   while ((due = rill__heap_pop(&h, RILL_NEVER - 1)) != NULL) {
     rill_time at = rill__heap_next(&h);
     MUST(at >= last);

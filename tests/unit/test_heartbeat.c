@@ -109,8 +109,6 @@ static void test_heartbeat_can_be_off(void **state) {
   assert_string_equal(pair_log(p), "0 text hello");
 }
 
-/* ---- the message in progress ---- */
-
 static void test_heartbeat_message_takes_too_long(void **state) {
   pair *p = *state;
   end *e;
@@ -176,8 +174,6 @@ static void test_heartbeat_always_in_a_message(void **state) {
   assert_int_equal(pair_metrics(p).messages_in_total, 99);
 }
 
-/* ---- who reads slowly ---- */
-
 static void test_heartbeat_slow(void **state) {
   pair *p = *state;
   rill_msg m = rill_text("x");
@@ -216,8 +212,6 @@ static void test_heartbeat_slow_but_steady(void **state) {
   }
   assert_int_equal(e->closed, 0);
 }
-
-/* ---- rates ---- */
 
 static void test_heartbeat_throttles(void **state) {
   pair *p = *state;
@@ -362,8 +356,6 @@ static void test_heartbeat_control_flood(void **state) {
   assert_int_equal(e->closed, 0);
 }
 
-/* ---- this side does not read: the silence is its own ---- */
-
 static void test_heartbeat_a_paused_peer_is_not_dead(void **state) {
   pair *p = *state;
   end *e;
@@ -424,8 +416,6 @@ static void test_heartbeat_a_throttled_peer_is_not_dead(void **state) {
   live(p, e, 60);
   assert_int_equal(e->closed, 0);
 }
-
-/* ---- clocks ---- */
 
 static void test_heartbeat_clock_jumps(void **state) {
   static const rill_time jumps[] = {3600 * S, 25 * 24 * 3600 * S,

@@ -100,8 +100,8 @@ static void note_free(void *arg) {
 static void test_hub_runs_what_is_due_at_its_end(void **state) {
   pair *p = *state;
   char text[16] = "";
-  void *one[] = {text, (void *)(uintptr_t)"1"};
-  void *two[] = {text, (void *)(uintptr_t)"2"};
+  void *one[] = {text, (void *)(uintptr_t) "1"};
+  void *two[] = {text, (void *)(uintptr_t) "2"};
 
   pair_begin(p);
   assert_int_equal(rill_at_free(p->hub, note_free, one), 0);
@@ -159,8 +159,8 @@ static void test_hub_freed_with_things_in_flight(void **state) {
   }
   rill_hub_free(p->hub);
   p->hub = NULL;
-  assert_string_equal(
-      strstr(pair_log(p), "close") == NULL ? "none" : "some", "none");
+  assert_string_equal(strstr(pair_log(p), "close") == NULL ? "none" : "some",
+                      "none");
 }
 
 static void test_hub_deadline(void **state) {
@@ -181,8 +181,6 @@ static void test_hub_deadline(void **state) {
   pair_tick(p, p->hub);
   assert_int_equal(rill_deadline(p->hub), p->now + 25 * RILL_SEC);
 }
-
-/* ---- the log ---- */
 
 typedef struct lines {
   int n;
@@ -220,8 +218,8 @@ static void test_hub_log_is_one_line(void **state) {
   assert_string_equal(logged.text, "a\\x0d\\x0ab\\x1b[31m\\x7f\\xff\\xc3("
                                    "\xe2\x82\xac and more");
   memset(flood, '\n', sizeof flood);
-  rill__hub_log(p->hub, RILL_LOG_WARN, "flood",
-                (rill_str){flood, sizeof flood}, "more");
+  rill__hub_log(p->hub, RILL_LOG_WARN, "flood", (rill_str){flood, sizeof flood},
+                "more");
   assert_in_range(strlen(logged.text), 1000, 1024);
   for (size_t len = 1000; len < 1030; len++) { /* a euro at the very end */
     memset(flood, 'x', sizeof flood);
@@ -251,8 +249,9 @@ static void test_hub_log_keeps_secrets(void **state) {
   p->config.log = keep_line;
   p->config.log_level = RILL_LOG_DEBUG;
   pair_begin(p);
-  e = pair_open_at(p, "/ws?token=CANARY1", "Cookie: sid=CANARY2\r\n"
-                                           "Authorization: Bearer CANARY3\r\n");
+  e = pair_open_at(p, "/ws?token=CANARY1",
+                   "Cookie: sid=CANARY2\r\n"
+                   "Authorization: Bearer CANARY3\r\n");
   end_text(e, "CANARY4");
   end_bye(e, 1000, "CANARY5");
   e = pair_open_at(p, "/ws?token=CANARY6", "");
@@ -289,13 +288,13 @@ static void test_hub_gives_large_buffers_back(void **state) {
 
 static int accept_user(pair *p, const event *e) {
   (void)p;
-  return strcmp(e->name, "auth") == 0 ? rill_accept(e->req, rill_s("user"))
-                                      : 0;
+  return strcmp(e->name, "auth") == 0 ? rill_accept(e->req, rill_s("user")) : 0;
 }
 
 /* Without memory at any point: conns end, nothing leaks, the hub goes on. */
 static void test_hub_survives_the_want_of_memory(void **state) {
-  rill_route_opts opts = {.deflate = {.enabled = true, .threshold = 4,
+  rill_route_opts opts = {.deflate = {.enabled = true,
+                                      .threshold = 4,
                                       .server_context_takeover = true,
                                       .client_context_takeover = true}};
   static const char *const proxies[] = {"2001:db8::/32"};

@@ -2,8 +2,8 @@
 #include "pair.h"
 
 typedef struct rule {
-  int rv;        /* of authorize_join */
-  int inside;    /* 1 allow, 2 deny from inside of the hook, 3 leave */
+  int rv;     /* of authorize_join */
+  int inside; /* 1 allow, 2 deny from inside of the hook, 3 leave */
 } rule;
 
 static int decide(pair *p, const event *e) {
@@ -52,8 +52,7 @@ static void test_join_verdicts_at_once(void **state) {
   r.inside = 2;
   rill_join_request(e->peer, rill_s("d"));
   pair_turn(p);
-  assert_string_equal(pair_log(p),
-                      "0 authorize d; 0 joined d RILL_ERR_LIMIT");
+  assert_string_equal(pair_log(p), "0 authorize d; 0 joined d RILL_ERR_LIMIT");
 }
 
 static void test_join_verdicts_later(void **state) {
@@ -71,8 +70,7 @@ static void test_join_verdicts_later(void **state) {
                       "0 authorize a; 0 authorize b; 0 authorize a");
   /* told in the order of the requests */
   assert_int_equal(rill_join_deny(e->peer, rill_s("b"), RILL_ERR_LIMIT), 0);
-  assert_int_equal(rill_join_deny(e->peer, rill_s("b"), 0),
-                   RILL_ERR_NOT_FOUND);
+  assert_int_equal(rill_join_deny(e->peer, rill_s("b"), 0), RILL_ERR_NOT_FOUND);
   pair_turn(p);
   assert_string_equal(pair_log(p), "");
   assert_int_equal(rill_join_allow(e->peer, rill_s("a")), 0);

@@ -3,7 +3,7 @@
  * counter.  The table is made by RILL_LIMITS, so a limit without a case here
  * does not compile.
  *
- * A case brings what is limited to |at| and returns whether the outcome of
+ * A case brings what is limited to |at| and returns how often the outcome of
  * the limit came; where it did, it has checked that it was the right one.
  * LIMIT_OVER: it comes above n.  LIMIT_REACH: at n already (times, and the
  * soft limits).
@@ -17,14 +17,14 @@ typedef enum limit_kind { LIMIT_OVER, LIMIT_REACH } limit_kind;
 typedef struct limit_case {
   uint32_t n;
   limit_kind kind;
-  bool (*try)(pair *p, uint32_t at);
+  unsigned (*try)(pair *p, uint32_t at);
   const char *counter; /* NULL: its own */
 } limit_case;
 
 #define CASE_COUNTED(name, n, kind, counter)                                   \
-  static bool try_##name(pair *p, uint32_t at);                                \
+  static unsigned try_##name(pair *p, uint32_t at);                            \
   static const limit_case case_##name = {n, kind, try_##name, counter};        \
-  static bool try_##name(pair *p, uint32_t at)
+  static unsigned try_##name(pair *p, uint32_t at)
 #define CASE(name, n, kind) CASE_COUNTED(name, n, kind, NULL)
 
 static char letters[1 << 20];
@@ -65,8 +65,6 @@ static end *begin_open(pair *p) {
   pair_begin(p);
   return pair_open(p);
 }
-
-/* ---- HTTP ---- */
 
 CASE(request_line_bytes, 100, LIMIT_OVER) {
   end *e = begin_http(p);
@@ -109,18 +107,22 @@ CASE(body_bytes, 50, LIMIT_OVER) {
   char head[128];
   bool refused;
 
-  snprintf(head, sizeof head, "POST / HTTP/1.1\r\nHost: h\r\n"
-                              "Content-Length: %u\r\n\r\n", at);
+  snprintf(head, sizeof head,
+           "POST / HTTP/1.1\r\nHost: h\r\n"
+           "Content-Length: %u\r\n\r\n",
+           at);
   buf_text(&e->tx, head);
   buf_add(&e->tx, letters, at);
-  snprintf(head, sizeof head, "POST / HTTP/1.1\r\nHost: h\r\n"
-                              "Transfer-Encoding: chunked\r\n\r\n%x\r\n", at);
+  snprintf(head, sizeof head,
+           "POST / HTTP/1.1\r\nHost: h\r\n"
+           "Transfer-Encoding: chunked\r\n\r\n%x\r\n",
+           at);
   buf_text(&chunked->tx, head);
   buf_add(&chunked->tx, letters, at);
   end_say(chunked, "\r\n0\r\n\r\n");
   refused = answered(e, 413, 200);
   assert_int_equal(answered(chunked, 413, 200), refused);
-  return refused;
+  return refused ? 2 : 0;
 }
 
 CASE(body_ms, 1000, LIMIT_REACH) {
@@ -161,8 +163,6 @@ CASE(keepalive_ms, 1000, LIMIT_REACH) {
   return e->conn == NULL;
 }
 
-/* ---- WebSocket ---- */
-
 CASE(message_bytes, 300, LIMIT_OVER) {
   end *e = begin_open(p), *parts = pair_open(p);
 
@@ -170,7 +170,7 @@ CASE(message_bytes, 300, LIMIT_OVER) {
   end_frame(parts, 0x02, letters, 100);
   end_frame(parts, 0x80, letters, at - 100);
   assert_int_equal(parts->closed, e->closed);
-  return closed_with(e, 1009, RILL_CAUSE_TOO_BIG);
+  return closed_with(e, 1009, RILL_CAUSE_TOO_BIG) ? 2 : 0;
 }
 
 CASE(fragments, 4, LIMIT_OVER) {
@@ -255,8 +255,7 @@ CASE(inflate_ratio, 20, LIMIT_OVER) {
 
   pair_begin(p);
   pair_route(p, "/z", &opts);
-  e = pair_open_at(p, "/z",
-                   "Sec-WebSocket-Extensions: permessage-deflate\r\n");
+  e = pair_open_at(p, "/z", "Sec-WebSocket-Extensions: permessage-deflate\r\n");
   /* n, and one byte more or less */
   while (!deflated_to(len * 20 + at - 20, len, &b))
     len++;
@@ -295,8 +294,6 @@ CASE(idle_ms, 1000, LIMIT_REACH) {
   pair_pass(p, at * RILL_MSEC);
   return closed_with(e, 0, RILL_CAUSE_TIMEOUT);
 }
-
-/* ---- output ---- */
 
 /* |len| bytes on the wire, for one who does not read. */
 static int send_bytes(end *e, uint32_t len, rill_str key) {
@@ -376,8 +373,6 @@ CASE(queues_total_bytes, 100000, LIMIT_OVER) {
   return closed_with(e, 4013, RILL_CAUSE_OVERLOAD);
 }
 
-/* ---- admission ---- */
-
 /* |n| conns, |gap| apart: was the last refused with |status|? */
 static bool conns(pair *p, uint32_t n, rill_time gap, int status,
                   bool one_address) {
@@ -395,11 +390,17 @@ static bool conns(pair *p, uint32_t n, rill_time gap, int status,
   return answered(e, status, 0);
 }
 
-CASE(conns, 5, LIMIT_OVER) { return conns(p, at, 0, 503, false); }
+CASE(conns, 5, LIMIT_OVER) {
+  return conns(p, at, 0, 503, false);
+}
 
-CASE(conns_per_address, 5, LIMIT_OVER) { return conns(p, at, 0, 429, true); }
+CASE(conns_per_address, 5, LIMIT_OVER) {
+  return conns(p, at, 0, 429, true);
+}
 
-CASE(half_open, 5, LIMIT_OVER) { return conns(p, at, 0, 503, false); }
+CASE(half_open, 5, LIMIT_OVER) {
+  return conns(p, at, 0, 503, false);
+}
 
 CASE(accepts_per_sec, 10, LIMIT_OVER) {
   p->config.limits.accepts_burst = 1;
@@ -416,13 +417,10 @@ CASE(address_accepts_per_sec, 10, LIMIT_OVER) {
   return conns(p, 2, RILL_SEC / at, 429, true);
 }
 
-CASE_COUNTED(address_accepts_burst, 5, LIMIT_OVER,
-             "address_accepts_per_sec") {
+CASE_COUNTED(address_accepts_burst, 5, LIMIT_OVER, "address_accepts_per_sec") {
   p->config.limits.address_accepts_per_sec = 1;
   return conns(p, at, 0, 429, true);
 }
-
-/* ---- what a peer may do ---- */
 
 static bool reading_paused(const end *e) {
   assert_int_equal(e->closed, 0);
@@ -518,10 +516,8 @@ CASE(name_bytes, 20, LIMIT_OVER) {
 
   assert_int_equal(rill_join_request(e->peer, name), rv);
   assert_true(rv == 0 || rv == RILL_ERR_TOO_BIG);
-  return rv != 0;
+  return rv != 0 ? 2 : 0;
 }
-
-/* ---- all of them ---- */
 
 typedef struct row {
   const char *name;
@@ -540,8 +536,7 @@ static const row rows[] = {
 
 static uint64_t count_of(const pair *p, const row *r) {
   rill_metrics m = pair_metrics(p);
-  const char *name =
-      r->tried->counter != NULL ? r->tried->counter : r->name;
+  const char *name = r->tried->counter != NULL ? r->tried->counter : r->name;
 
   for (size_t i = 0; i < ROWS; i++)
     if (strcmp(rows[i].name, name) == 0)
@@ -566,18 +561,58 @@ static void test_limits_each_at_its_edge(void **state) {
     for (uint32_t step = 0; step < 3; step++) {
       const row *r = &rows[i];
       uint32_t n = r->tried->n;
-      bool should = r->tried->kind == LIMIT_OVER ? step == 2 : step >= 1, did;
+      bool should = r->tried->kind == LIMIT_OVER ? step == 2 : step >= 1;
+      unsigned did;
       set_limits(&p->config.limits, r);
       p->act = NULL;
       did = r->tried->try(p, n + step - 1);
-      if (did != should)
+      if ((did > 0) != should)
         fail_msg("%s: %u of %u %s its outcome", r->name, n + step - 1, n,
                  did ? "has" : "lacks");
-      if ((count_of(p, r) > 0) != should)
+      if (count_of(p, r) != did)
         fail_msg("%s: %u of %u is counted %u times", r->name, n + step - 1, n,
                  (unsigned)count_of(p, r));
       pair_reset(p);
     }
+}
+
+/* The budget is for those who lag: who has nothing queued gets the next. */
+static void test_limits_queues_total_spares_the_quick(void **state) {
+  pair *p = *state;
+  end *e;
+
+  p->config.limits.queues_total_bytes = 1;
+  pair_begin(p);
+  e = pair_open(p);
+  for (int i = 0; i < 3; i++) {
+    rill_msg m = rill_text("x");
+    assert_int_equal(rill_send(e->peer, &m), 0);
+    pair_turn(p);
+    assert_string_equal(end_took(e), "text x");
+  }
+}
+
+/* A rate with an endless burst, or a burst without a rate, is none. */
+static void test_limits_rates_need_both_numbers(void **state) {
+  pair *p = *state;
+
+  for (int i = 0; i < 2; i++) {
+    rill_limits *l = &p->config.limits;
+    end *e;
+    l->messages_per_sec = l->bytes_per_sec = l->control_per_sec =
+        i ? 1 : RILL_UNLIMITED;
+    l->messages_burst = l->bytes_burst = l->control_burst =
+        i ? RILL_UNLIMITED : 1;
+    e = begin_open(p);
+    for (int k = 0; k < 300; k++) {
+      end_put(e, 0x82, letters, 1000);
+      end_put(e, 0x8a, "", 0);
+    }
+    pair_turn(p);
+    assert_int_equal(pair_metrics(p).messages_in_total, 300);
+    assert_int_equal(e->closed, 0);
+    pair_reset(p);
+  }
 }
 
 /* The largest goes, not the one that happens to ask. */
@@ -621,6 +656,8 @@ static void test_limits_conns_hold_for_dialing(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       PAIR_TESTS(test_limits_each_at_its_edge),
+      PAIR_TEST(test_limits_queues_total_spares_the_quick),
+      PAIR_TEST(test_limits_rates_need_both_numbers),
       PAIR_TEST(test_limits_assembly_sheds_the_largest),
       PAIR_TEST(test_limits_conns_hold_for_dialing),
   };

@@ -84,8 +84,7 @@ static void test_metrics_text_is_prometheus(void **state) {
     if (strncmp(line, "# TYPE ", 7) == 0) {
       counter = strstr(line, " counter") != NULL;
       assert_true(counter || strstr(line, " gauge") != NULL);
-      assert_int_equal(counter,
-                       strstr(family, "_total") != NULL);
+      assert_int_equal(counter, strstr(family, "_total") != NULL);
       continue;
     }
     samples++;

@@ -67,9 +67,9 @@ static void test_origin_of_the_same_host(void **state) {
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     for (int secure = 0; secure < 2; secure++) {
       bool good = secure ? cases[i].secure : cases[i].plain;
-      assert_int_equal(status(p, "192.0.2.1", secure != 0, cases[i].host,
-                              cases[i].lines),
-                       good ? 101 : 403);
+      assert_int_equal(
+          status(p, "192.0.2.1", secure != 0, cases[i].host, cases[i].lines),
+          good ? 101 : 403);
       refused += !good;
     }
   assert_int_equal(pair_metrics(p).origin_refused_total, refused);
@@ -114,8 +114,7 @@ static void test_origin_any(void **state) {
   pair_begin(p);
   assert_int_equal(status(p, "192.0.2.1", false, "h", "Origin: http://x\r\n"),
                    101);
-  assert_int_equal(status(p, "192.0.2.1", false, "h", "Origin: null\r\n"),
-                   101);
+  assert_int_equal(status(p, "192.0.2.1", false, "h", "Origin: null\r\n"), 101);
   pair_reset(p);
   p->config.norigins = 0;
   pair_begin(p);
@@ -135,11 +134,9 @@ static void test_origin_is_for_peers(void **state) {
   assert_string_equal(end_took(e), "500"); /* the handler did not answer */
 }
 
-/* ---- X-Forwarded-For ---- */
-
 static void test_origin_forwarded_for(void **state) {
-  static const char *const proxies[] = {"10.0.0.0/8", "::1",
-                                        "2001:db8:1::/48", "unix"};
+  static const char *const proxies[] = {"10.0.0.0/8", "::1", "2001:db8:1::/48",
+                                        "unix"};
   static const struct {
     const char *from, *lines, *address;
   } cases[] = {
@@ -153,11 +150,11 @@ static void test_origin_forwarded_for(void **state) {
       {"2001:db8:1:2::3", "X-Forwarded-For: 203.0.113.9\r\n", "203.0.113.9"},
       {"2001:db8:2::3", "X-Forwarded-For: 203.0.113.9\r\n", "2001:db8:2::3"},
       {"unix", "X-Forwarded-For: 203.0.113.9\r\n", "203.0.113.9"},
-      {"10.1.2.3", "X-Forwarded-For: 6.6.6.6, 203.0.113.9\r\n",
-       "203.0.113.9"},
+      {"10.1.2.3", "X-Forwarded-For: 6.6.6.6, 203.0.113.9\r\n", "203.0.113.9"},
       {"10.1.2.3", "X-Forwarded-For: 203.0.113.9 ,\t10.9.9.9\r\n",
        "203.0.113.9"},
-      {"10.1.2.3", "X-Forwarded-For: 6.6.6.6,203.0.113.9, 10.9.9.9,10.8.8.8\r\n",
+      {"10.1.2.3",
+       "X-Forwarded-For: 6.6.6.6,203.0.113.9, 10.9.9.9,10.8.8.8\r\n",
        "203.0.113.9"},
       {"10.1.2.3", "X-Forwarded-For: 10.2.2.2, 10.3.3.3\r\n", "10.2.2.2"},
       {"10.1.2.3",
@@ -179,8 +176,7 @@ static void test_origin_forwarded_for(void **state) {
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     end *e;
     rill_str address;
-    assert_int_equal(status(p, cases[i].from, false, "h", cases[i].lines),
-                     101);
+    assert_int_equal(status(p, cases[i].from, false, "h", cases[i].lines), 101);
     e = p->ends[p->nends - 1];
     address = rill_peer_address(e->peer);
     assert_int_equal(address.len, strlen(cases[i].address));
@@ -189,8 +185,8 @@ static void test_origin_forwarded_for(void **state) {
 }
 
 static void test_origin_proxies_must_be_addresses(void **state) {
-  static const char *const bad[] = {"", "10.0.0.0/33", "example.org", "10.0",
-                                    "::1/129", "/8", "10.0.0.0/"};
+  static const char *const bad[] = {
+      "", "10.0.0.0/33", "example.org", "10.0", "::1/129", "/8", "10.0.0.0/"};
   pair *p = *state;
 
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

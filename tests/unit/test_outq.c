@@ -129,11 +129,11 @@ static void push_direct(world *w, model *m) {
   if (pick(w, 3) == 0) { /* what is in the way goes, as in an overflow */
     uint32_t max = (uint32_t)pick(w, 2000);
     uint32_t count = (uint32_t)pick(w, 20) + 1;
-    uint32_t dropped = rill__outq_drop_oldest(
-        &m->q, &w->env, (uint32_t)u->len, 1, max, count);
+    uint32_t dropped =
+        rill__outq_drop_oldest(&m->q, &w->env, (uint32_t)u->len, 1, max, count);
     size_t i = 0;
-    while (i < m->n && (model_bytes(m) + u->len > max ||
-                        model_count(m) + 1 > count)) {
+    while (i < m->n &&
+           (model_bytes(m) + u->len > max || model_count(m) + 1 > count)) {
       if (m->units[i]->message && m->units[i]->taken == 0) {
         model_remove(m, i);
         dropped--;
@@ -168,8 +168,8 @@ static void push_run(world *w) {
     free(u);
   }
   for (int k = 0; k < QUEUES; k++)
-    MUST(rill__outq_push(&w->m[k].q, &w->env, c, 0, c->used,
-                         RILL__OUT_MESSAGES, count));
+    MUST(rill__outq_push(&w->m[k].q, &w->env, c, 0, c->used, RILL__OUT_MESSAGES,
+                         count));
   rill__chunk_unref(c);
 }
 
@@ -192,8 +192,7 @@ static void push_keyed(world *w, model *m) {
     m->units[i] = u;
   } else {
     MUST(!rill__outq_conflate(&m->q, c, 1, c->used, UINT32_MAX));
-    MUST(rill__outq_push(&m->q, &w->env, c, 1, c->used, RILL__OUT_MESSAGES,
-                         1));
+    MUST(rill__outq_push(&m->q, &w->env, c, 1, c->used, RILL__OUT_MESSAGES, 1));
     m->units[m->n++] = u;
   }
   rill__chunk_unref(c);

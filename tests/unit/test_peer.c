@@ -22,8 +22,7 @@ static void test_peer_handle_of_nobody(void **state) {
     assert_int_equal(rill_leave(nobody, rill_s("r")), RILL_ERR_CLOSED);
     assert_int_equal(rill_join_request(nobody, rill_s("r")), RILL_ERR_CLOSED);
     assert_int_equal(rill_join_allow(nobody, rill_s("r")), RILL_ERR_CLOSED);
-    assert_int_equal(rill_join_deny(nobody, rill_s("r"), -1),
-                     RILL_ERR_CLOSED);
+    assert_int_equal(rill_join_deny(nobody, rill_s("r"), -1), RILL_ERR_CLOSED);
     assert_int_equal(rill_peer_set_data(nobody, &m), RILL_ERR_CLOSED);
     assert_null(rill_peer_data(nobody));
     assert_int_equal(rill_peer_id(nobody), 0);
@@ -119,8 +118,6 @@ static void test_peer_carries_things_until_on_close(void **state) {
   assert_int_equal(rill_room_count(p->hub, rill_s("room")), 0);
 }
 
-/* ---- any command in any handler ---- */
-
 enum {
   DO_CLOSE_SELF,
   DO_CUT_SELF,
@@ -150,8 +147,8 @@ static const char *const wheres[] = {"open",      "message", "drain",
 typedef struct deed {
   int what;
   const char *where;
-  int rv;      /* what the handler returns then, unless it says its own */
-  int done;    /* how often */
+  int rv;          /* what the handler returns then, unless it says its own */
+  int done;        /* how often */
   bool done_first; /* the deed comes before the answer of a hook */
   end *self, *other;
 } deed;
@@ -303,22 +300,20 @@ static void test_peer_any_command_in_any_handler(void **state) {
   for (size_t where = 0; where < sizeof wheres / sizeof *wheres; where++)
     for (int what = 0; what < DO_COUNT; what++)
       for (int rv = 0; rv < 6; rv++) {
-        deed d = {what, wheres[where], returns[rv % 3], 0, rv >= 3, NULL,
-                  NULL};
+        deed d = {what, wheres[where], returns[rv % 3], 0, rv >= 3, NULL, NULL};
         bool others = what == DO_CLOSE_OTHER || what == DO_CUT_OTHER ||
                       what == DO_CLOSE_ALL || what == DO_CUT_ALL ||
                       what == DO_DRAIN;
         pair_begin(p);
-        assert_int_equal(
-            rill_handle(p->hub, "GET", "/page", pair_request, p), 0);
+        assert_int_equal(rill_handle(p->hub, "GET", "/page", pair_request, p),
+                         0);
         p->act = do_deed;
         p->act_arg = &(deed){-1, "nowhere", 0, 0, false, NULL, NULL};
         provoke(p, &d);
         assert_int_equal(d.done, 1);
         pair_pass(p, 10 * RILL_SEC);
-        assert_int_equal(d.self->opened,
-                         !(what == DO_DRAIN && d.done_first &&
-                           strcmp(d.where, "auth") == 0));
+        assert_int_equal(d.self->opened, !(what == DO_DRAIN && d.done_first &&
+                                           strcmp(d.where, "auth") == 0));
         assert_int_equal(d.self->closed, d.self->opened);
         /* the other goes on as if nothing had been, unless it was meant */
         assert_int_equal(rill_is_open(d.other->peer), !others);

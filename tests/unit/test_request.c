@@ -49,8 +49,8 @@ static int answer(pair *p, const event *e) {
     assert_true(rill_request_path(e->req).len > 0);
     return 0;
   }
-  return rill_respond(
-      e->req, &(rill_response){.body = s.ptr, .body_len = s.len});
+  return rill_respond(e->req,
+                      &(rill_response){.body = s.ptr, .body_len = s.len});
 }
 
 static void begin(pair *p, plan *d) {
@@ -166,9 +166,8 @@ static void test_request_hooks_that_do_not_answer(void **state) {
   d.what = REJECT;
   end_say(e, "GET /get HTTP/1.1\r\nHost: h\r\n\r\n");
   assert_string_equal(end_took(e), "409");
-  assert_string_equal(
-      (char *)e->http_body.data,
-      "{\"error\":{\"status\":409,\"reason\":\"conflict\"}}");
+  assert_string_equal((char *)e->http_body.data,
+                      "{\"error\":{\"status\":409,\"reason\":\"conflict\"}}");
   assert_int_equal(pair_metrics(p).handler_errors_total, 1);
   assert_int_equal(pair_metrics(p).requests_total, 3);
 }
@@ -180,7 +179,8 @@ static void test_request_bodies(void **state) {
 
   begin(p, &d);
   e = pair_accept(p);
-  end_say(e, "POST /post HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello");
+  end_say(e,
+          "POST /post HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello");
   assert_string_equal(end_took(e), "200");
   assert_string_equal((char *)e->http_body.data, "hello");
   end_say(e, "POST /post HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n"
@@ -516,8 +516,7 @@ static int params(pair *p, const event *e) {
   assert_true(rill_str_eq(rill_request_query(e->req, "q"), rill_s("1&2")));
   assert_true(rill_str_eq(rill_request_query(e->req, "r"), rill_s("3")));
   assert_true(rill_str_eq(rill_request_query(e->req, "q"), rill_s("1&2")));
-  assert_true(
-      rill_str_eq(rill_request_address(e->req), rill_s("192.0.2.1")));
+  assert_true(rill_str_eq(rill_request_address(e->req), rill_s("192.0.2.1")));
   return rill_respond(e->req, &(rill_response){0});
 }
 

@@ -44,8 +44,8 @@ static void test_room_names(void **state) {
                {"\xff", 1, RILL_ERR_ARG},
                {"\xc0\xaf", 2, RILL_ERR_ARG},
                {"\xed\xa0\x80", 3, RILL_ERR_ARG},
-               {"caf\xc3\xa9", 5, 0},   /* two names, not one: nothing is */
-               {"cafe\xcc\x81", 6, 0},  /* normalized */
+               {"caf\xc3\xa9", 5, 0},  /* two names, not one: nothing is */
+               {"cafe\xcc\x81", 6, 0}, /* normalized */
                {"\xc3", 1, RILL_ERR_ARG}};
   pair *p = *state;
   end *e;
@@ -205,6 +205,14 @@ static void test_room_options_of_the_longest_pattern(void **state) {
   assert_int_equal(overflow_of(p, "live/x"), RILL_DROP_OLDEST);
   assert_int_equal(overflow_of(p, "live/text/2"), RILL_DISCONNECT);
   assert_int_equal(overflow_of(p, "live/text/1"), RILL_DROP_NEWEST);
+  /* whichever is said first */
+  assert_int_equal(rill_room_defaults(p->hub, "z/long*", &oldest), 0);
+  assert_int_equal(rill_room_defaults(p->hub, "z/*", &cut), 0);
+  assert_int_equal(overflow_of(p, "z/longer"), RILL_DROP_OLDEST);
+  assert_int_equal(overflow_of(p, "z/x"), RILL_DISCONNECT);
+  assert_int_equal(rill_room_defaults(p->hub, "name", &oldest), 0);
+  assert_int_equal(rill_room_defaults(p->hub, "name*", &cut), 0);
+  assert_int_equal(overflow_of(p, "name"), RILL_DROP_OLDEST);
   /* what is said last counts, for a name as for a prefix */
   assert_int_equal(rill_room_defaults(p->hub, "live/text/1", &oldest), 0);
   assert_int_equal(overflow_of(p, "live/text/1"), RILL_DROP_OLDEST);
@@ -219,9 +227,9 @@ static void test_room_options_of_the_longest_pattern(void **state) {
   assert_int_equal(rill_room_defaults(p->hub, "kept", &oldest), 0);
   assert_int_equal(overflow_of(p, "kept"), RILL_DROP_OLDEST);
   assert_int_equal(rill_room_defaults(p->hub, "", &oldest), RILL_ERR_ARG);
-  assert_int_equal(rill_room_defaults(p->hub, "x",
-                                      &(rill_room_opts){(rill_overflow)9}),
-                   RILL_ERR_ARG);
+  assert_int_equal(
+      rill_room_defaults(p->hub, "x", &(rill_room_opts){(rill_overflow)9}),
+      RILL_ERR_ARG);
 }
 
 int main(void) {

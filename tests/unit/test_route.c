@@ -9,8 +9,8 @@ static int tell_route(rill_request *req, void *arg) {
                    (int)id.len, id.len > 0 ? id.ptr : "", (int)all.len,
                    all.len > 0 ? all.ptr : "");
 
-  return rill_respond(req, &(rill_response){.body = text,
-                                            .body_len = (size_t)n});
+  return rill_respond(req,
+                      &(rill_response){.body = text, .body_len = (size_t)n});
 }
 
 static const char *get(pair *p, const char *method, const char *path) {
@@ -31,18 +31,18 @@ static const char *get(pair *p, const char *method, const char *path) {
 }
 
 static void add(pair *p, const char *method, const char *path) {
-  assert_int_equal(rill_handle(p->hub, method, path, tell_route,
-                               (void *)(uintptr_t)path),
-                   0);
+  assert_int_equal(
+      rill_handle(p->hub, method, path, tell_route, (void *)(uintptr_t)path),
+      0);
 }
 
 static void test_route_most_specific_wins(void **state) {
   pair *p = *state;
 
   for (int order = 0; order < 2; order++) {
-    static const char *const paths[] = {"/",       "/*",      "/a",
-                                        "/a/:id",  "/a/b",    "/a/*",
-                                        "/:id/c",  "/a/b/*",  "/:id/:two/d"};
+    static const char *const paths[] = {"/",      "/*",     "/a",
+                                        "/a/:id", "/a/b",   "/a/*",
+                                        "/:id/c", "/a/b/*", "/:id/:two/d"};
     pair_begin(p);
     for (int i = 0; i < 9; i++)
       add(p, "GET", paths[order ? 8 - i : i]);
@@ -102,12 +102,10 @@ static void test_route_arguments(void **state) {
   for (int bits = 1; bits < 20; bits++) {
     opts.deflate.server_max_window_bits = (uint8_t)bits;
     assert_int_equal(rill_route(p->hub, "/x/:y", RILL_RAW, &opts),
-                     bits >= 9 && bits <= 15
-                         ? bits == 9 ? 0 : RILL_ERR_EXISTS
-                         : RILL_ERR_ARG);
+                     bits >= 9 && bits <= 15 ? bits == 9 ? 0 : RILL_ERR_EXISTS
+                                             : RILL_ERR_ARG);
   }
-  assert_int_equal(rill_route(p->hub, "/ws", RILL_RAW, NULL),
-                   RILL_ERR_EXISTS);
+  assert_int_equal(rill_route(p->hub, "/ws", RILL_RAW, NULL), RILL_ERR_EXISTS);
   assert_int_equal(rill_handle(p->hub, "GET", "/h", pair_request, p), 0);
   assert_int_equal(rill_handle(p->hub, "POST", "/h", pair_request, p), 0);
   assert_int_equal(rill_handle(p->hub, "GET", "/h", pair_request, p),
@@ -130,8 +128,7 @@ static void test_route_without_handlers(void **state) {
 
 static int check_param(pair *p, const event *e) {
   (void)p;
-  assert_true(
-      rill_str_eq(rill_request_param(e->req, "room"), rill_s("blue")));
+  assert_true(rill_str_eq(rill_request_param(e->req, "room"), rill_s("blue")));
   assert_true(rill_str_eq(rill_request_query(e->req, "x"), rill_s("1")));
   return 0;
 }

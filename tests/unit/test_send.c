@@ -29,8 +29,8 @@ static void test_send_arguments(void **state) {
 }
 
 static void test_send_every_size(void **state) {
-  static const size_t sizes[] = {0, 1, 125, 126, 127, 65535, 65536, 65537,
-                                 200000};
+  static const size_t sizes[] = {0,     1,     125,   126,   127,
+                                 65535, 65536, 65537, 200000};
   pair *p = *state;
   end *e;
 
@@ -49,8 +49,6 @@ static void test_send_every_size(void **state) {
     assert_memory_equal(f.data, big, f.len);
   }
 }
-
-/* ---- policies ---- */
 
 typedef struct blocked {
   pair *p;
@@ -138,8 +136,7 @@ static void test_send_drops_no_half_message(void **state) {
         snprintf(one, sizeof one, "text %zu; ", i);
         strcat(expected, one);
       }
-      strcat(expected,
-             "ping; text 9; text 10; text 11; text 12; text 13");
+      strcat(expected, "ping; text 9; text 10; text 11; text 12; text 13");
       assert_string_equal(took, expected);
     }
     pair_reset(p);
@@ -185,8 +182,7 @@ static void test_send_first_message_is_always_taken(void **state) {
 /* Memory that a dropped message had is not written over while it is read. */
 static void test_send_dropping_all_leaves_the_new_one_whole(void **state) {
   pair *p = *state;
-  rill_msg m = {.data = big, .kind = RILL_BINARY,
-                .overflow = RILL_DROP_OLDEST};
+  rill_msg m = {.data = big, .kind = RILL_BINARY, .overflow = RILL_DROP_OLDEST};
   end *a, *b;
   frame f;
 
@@ -212,8 +208,6 @@ static void test_send_dropping_all_leaves_the_new_one_whole(void **state) {
   for (size_t i = 0; i < f.len; i++)
     MUST(f.data[i] == 'a');
 }
-
-/* ---- backpressure ---- */
 
 static void test_send_busy_and_on_drain(void **state) {
   pair *p = *state;
@@ -267,8 +261,6 @@ static void test_send_from_on_drain(void **state) {
   assert_true(left <= 0);
   assert_int_equal(rill_peer_queued(b.e->peer), 0);
 }
-
-/* ---- keys ---- */
 
 static void test_send_keyed_replaces_the_unsent(void **state) {
   pair *p = *state;
@@ -326,6 +318,7 @@ static void test_send_keyed_keeps_the_limit(void **state) {
   pair_begin(p);
   e = pair_open(p);
   e->room = 0;
+  big[0] = 1;
   for (char key = 'a'; key < 'f'; key++) {
     m.key = (rill_str){&key, 1};
     m.len = 1;
@@ -334,12 +327,14 @@ static void test_send_keyed_keeps_the_limit(void **state) {
   for (char key = 'a'; key < 'f'; key++) {
     m.key = (rill_str){&key, 1};
     m.len = 4000;
-    rill_send(e->peer, &m);
+    assert_int_equal(rill_send(e->peer, &m), key < 'c' ? 0 : RILL_ERR_FULL);
   }
   assert_true(rill_peer_queued(e->peer) <= 10000);
+  end_room(e,
+           SIZE_MAX); /* what did not fit has not taken the old one's place */
+  assert_string_equal(end_took(e), "binary #4000; binary #4000; binary \x01; "
+                                   "binary \x01; binary \x01");
 }
-
-/* ---- echo without a copy ---- */
 
 static int echo(pair *p, const event *e) {
   (void)p;
@@ -408,10 +403,9 @@ static void test_send_shares_with_others(void **state) {
   }
 }
 
-/* ---- without memory ---- */
-
 static void test_send_without_memory(void **state) {
-  rill_route_opts opts = {.deflate = {.enabled = true, .threshold = 10,
+  rill_route_opts opts = {.deflate = {.enabled = true,
+                                      .threshold = 10,
                                       .server_context_takeover = true}};
   pair *p = *state;
   bool failed = true;
