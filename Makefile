@@ -200,8 +200,18 @@ fuzz-run: $(patsubst %,$(B)/tests/fuzz/fuzz_%,$(FUZZ))
 	    -print_final_stats=1 -verbosity=0 $(B)/corpus/$$t \
 	    tests/fuzz/corpus/$$t; done
 
-BENCH := $(call programs,tests/bench/bare.c tests/bench/micro_ws.c) \
-  $(B)/tests/bench/load
+LOAD := $(call objects,tests/bench/load*.c) $(B)/tests/bench/accept.o
+LWS := $(shell pkg-config --exists libwebsockets 2>/dev/null && echo yes)
+BENCH := $(patsubst %,$(B)/tests/bench/%,bare load micro_ws \
+  $(if $(LWS),lws_peer))
+$(B)/tests/bench/bare: $(B)/tests/bench/bare.o $(B)/tests/bench/accept.o
+	$(call say,LD,$@) $(LINK) -o $@ $^
+$(B)/tests/bench/load: $(LOAD)
+	$(call say,LD,$@) $(LINK) -o $@ $^
+$(B)/tests/bench/micro_ws: $(B)/tests/bench/micro_ws.o $(STATIC)
+	$(call say,LD,$@) $(LINK) -o $@ $^ $(CORE_LIBS)
+$(B)/tests/bench/lws_peer: $(B)/tests/bench/lws_peer.o
+	$(call say,LD,$@) $(LINK) -o $@ $^ -lwebsockets
 bench: all $(BENCH)
 	@python3 tests/bench/run.py --build $(B)
 

@@ -1,0 +1,321 @@
+#!/usr/bin/env python3
+"""Runs rill beside a bare epoll program and two peers, and prints one table.
+
+The server has one core, the load generator another.  The figure that counts
+is the server's CPU time per operation: unlike the rate it does not depend on
+how busy the generator is, and little on what else runs.  Servers alternate,
+so that a bad minute of the machine hits all of them; medians are compared.
+"""
+import argparse
+import json
+import os
+import random
+import resource
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+MAX_MESSAGE = 2 * 1024 * 1024
+GOAL = 0.90
+IDLE_GOAL = 400  # bytes of user memory per idle connection
+START_SECONDS = 10
+LOAD_SECONDS = 180  # what one run may take beyond its measured time
+ALL = ["bare", "rill", "ws", "lws"]
+
+
+class Row:
+    """One line of the table: a work, and what of its result is compared."""
+
+    def __init__(self, key, title, work, *args, judged=True):
+        self.key, self.title, self.work, self.args = key, title, work, args
+        self.judged = judged
+        self.mode = "fanout" if work == "fanout" else "echo"
+        idle = work == "idle"
+        self.field = "bytes_per_conn" if idle else "server_ns_per_op"
+        self.unit = "B" if idle else "ns"
+
+
+def rows(idle_conns):
+    fan = ("fanout", "--text", "--conns", 1000, "--size", 128)
+    return [
+        Row("e64x1", "echo 64 B, 1 in flight, 100 conns", "echo",
+            "--conns", 100, "--depth", 1, "--size", 64),
+        Row("e64x32", "echo 64 B, 32 in flight, 100 conns", "echo",
+            "--conns", 100, "--depth", 32, "--size", 64),
+        Row("e16k", "echo 16 KiB, 4 in flight, 50 conns", "echo",
+            "--conns", 50, "--depth", 4, "--size", 16 * 1024),
+        Row("e1m", "echo 1 MiB, 1 in flight, 8 conns", "echo",
+            "--conns", 8, "--depth", 1, "--size", 1024 * 1024),
+        Row("f1", "fan-out to 1,000, window 1", *fan, "--window", 1),
+        Row("f32", "fan-out to 1,000, window 32", *fan, "--window", 32),
+        Row("f16", "fan-out to 1,000, 16 publishers", *fan, "--pubs", 16),
+        Row("churn", "connect + upgrade + echo + close", "churn",
+            "--conns", 100, judged=False),
+        Row("idle", f"idle connection, {idle_conns} held", "idle",
+            "--conns", idle_conns, judged=False),
+    ]
+
+
+class Bench:
+    def __init__(self, options):
+        self.bin = os.path.join(options.build, "tests", "bench")
+        self.build = options.build
+        cores = sorted(os.sched_getaffinity(0))
+        self.server_core, self.load_core = cores[0], cores[-1]
+        self.seconds = options.seconds
+        self.pinned = len(cores) > 1
+
+    def command(self, server, port, mode):
+        if server == "bare":
+            return [os.path.join(self.bin, "bare"), str(port), mode]
+        if server == "lws":
+            return [os.path.join(self.bin, "lws_peer"), str(port), mode]
+        if server == "ws":
+            return ["node", os.path.join(HERE, "ws_peer.mjs"), str(port), mode]
+        flags = ["--broadcast"] if mode == "fanout" else []
+        return [os.path.join(self.build, "examples", "echo_server"),
+                "--listen", f"tcp://127.0.0.1:{port}", "--max-message",
+                str(MAX_MESSAGE), "--idle", "0"] + flags
+
+    def available(self, server):
+        if server == "ws":
+            module = os.path.join(HERE, "node_modules", "ws")
+            return os.path.isdir(module)
+        return os.access(self.command(server, 1, "echo")[0], os.X_OK)
+
+    def start(self, server, port, mode):
+        process = subprocess.Popen(
+            self.command(server, port, mode), stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            preexec_fn=lambda: os.sched_setaffinity(0, {self.server_core}))
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end and process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                time.sleep(0.2)
+                return process
+            except OSError:
+                time.sleep(0.05)
+        stop(process)
+        raise RuntimeError(f"{server} does not listen")
+
+    def load(self, server, pid, port, row):
+        words = [os.path.join(self.bin, "load"), row.work, *map(str, row.args),
+                 "--port", str(port), "--pid", str(pid), "--label", server,
+                 "--seconds", str(self.seconds)]
+        done = subprocess.run(
+            words, capture_output=True, text=True,
+            timeout=self.seconds + LOAD_SECONDS,
+            preexec_fn=lambda: os.sched_setaffinity(0, {self.load_core}))
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr.strip() or "the generator died")
+        return json.loads(done.stdout)
+
+    def run(self, server, row):
+        """One run; its result, with what others took of the two cores."""
+        port = free_port()
+        process = self.start(server, port, row.mode)
+        try:
+            before = machine_busy(), used(process.pid)
+            result = self.load(server, process.pid, port, row)
+            busy, own = machine_busy(), used(process.pid)
+        finally:
+            stop(process)
+        result["others"] = max(0.0, busy[0] - before[0][0]
+                               - (own - before[1])) / (busy[1] - before[0][1])
+        return result
+
+
+def used(pid):
+    """CPU seconds of the server and of all generators so far."""
+    with open(f"/proc/{pid}/stat") as f:
+        ticks = sum(map(int, f.read().rsplit(")", 1)[1].split()[11:13]))
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (ticks / os.sysconf("SC_CLK_TCK") + children.ru_utime
+            + children.ru_stime)
+
+
+def machine_busy():
+    """CPU seconds that are not idle, of all cores, and the time."""
+    with open("/proc/stat") as f:
+        ticks = list(map(int, f.readline().split()[1:9]))
+    busy = sum(ticks) - ticks[3] - ticks[4]
+    return busy / os.sysconf("SC_CLK_TCK"), time.monotonic()
+
+
+def free_port():
+    """Below the range of the ports that the kernel gives to clients."""
+    while True:
+        port = random.randrange(20000, 30000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+def stop(process):
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def short(value):
+    for limit, unit in ((1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.3g}{unit}"
+    return f"{value:.3g}"
+
+
+class Results:
+    def __init__(self, servers):
+        self.servers = servers
+        self.runs = {}  # (row key, server) -> results
+        self.failures = []
+
+    def add(self, row, server, result):
+        self.runs.setdefault((row.key, server), []).append(result)
+
+    def values(self, row, server, field=None):
+        return [r[field or row.field]
+                for r in self.runs.get((row.key, server), [])]
+
+    def median(self, row, server, field=None):
+        values = self.values(row, server, field)
+        return statistics.median(values) if values else None
+
+    def ratio(self, row, server):
+        """How often rill's cost fits into the other's."""
+        rill, other = self.median(row, "rill"), self.median(row, server)
+        return other / rill if rill and other else None
+
+    def line(self, row):
+        cells = [f"{row.title:36}"]
+        for server in self.servers:
+            value = self.median(row, server)
+            cells.append(f"{value:9.0f} {row.unit:2}" if value is not None
+                         else f"{'-':>9}   ")
+        for server in self.servers:
+            if server != "rill":
+                ratio = self.ratio(row, server)
+                cells.append(f"{ratio:9.2f}" if ratio else f"{'-':>9}")
+        rates = [self.median(row, s, "per_second") if row.work != "idle"
+                 else None for s in self.servers]
+        cells += [f"{short(r):>8}" if r else f"{'-':>8}" for r in rates]
+        return " ".join(cells)
+
+    def table(self, table_rows):
+        head = [f"{'':36}"] + [f"{s:>12}" for s in self.servers]
+        head += [f"{s + '/rill':>9}" for s in self.servers if s != "rill"]
+        head += [f"{s + '/s':>8}" for s in self.servers]
+        print("\nServer CPU per operation (memory per idle connection), "
+              "medians; ratios above 1: rill is cheaper; operations/s")
+        print(" ".join(head))
+        for row in table_rows:
+            print(self.line(row))
+
+    def spread(self, table_rows):
+        print("\nLowest and highest, and what else ran (share of one core)")
+        for row in table_rows:
+            cells = [f"{row.title:36}"]
+            for server in self.servers:
+                values = self.values(row, server)
+                if values:
+                    cells.append(f"{server} {min(values):.0f}-"
+                                 f"{max(values):.0f} {row.unit}")
+            others = [x for s in self.servers
+                      for x in self.values(row, s, "others")]
+            if others:
+                cells.append(f"others {100 * statistics.median(others):.0f}%")
+            print("  ".join(cells))
+
+    def missed(self, table_rows):
+        """The rows that miss their goal, in words."""
+        words = []
+        for row in table_rows:
+            ratio, rill = self.ratio(row, "bare"), self.median(row, "rill")
+            if row.work == "idle" and rill is not None and rill > IDLE_GOAL:
+                words.append(f"{row.title}: {rill:.0f} B, "
+                             f"more than {IDLE_GOAL}")
+            elif row.work != "idle" and ratio is not None and ratio < GOAL:
+                note = "" if row.judged else " (no goal is set for it)"
+                words.append(f"{row.title}: {100 * ratio:.0f} %{note}")
+        return words
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--quick", action="store_true",
+                        help="one run of one second each: a smoke test")
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--peer-repeat", type=int,
+                        help="of ws and lws; default half of --repeat")
+    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--rows", help="keys, with commas between")
+    parser.add_argument("--servers", help="some of " + ",".join(ALL))
+    parser.add_argument("--strict", action="store_true",
+                        help="exit 1 if a row misses its goal")
+    options = parser.parse_args()
+    options.build = os.path.abspath(options.build)
+    if options.quick:
+        options.repeat, options.seconds = 1, 1
+    if options.peer_repeat is None:
+        options.peer_repeat = (options.repeat + 1) // 2
+    return options
+
+
+def measure(bench, results, row, options):
+    repeats = 1 if row.work == "idle" else options.repeat
+    for i in range(repeats):
+        for server in results.servers:
+            if server in ("ws", "lws") and i >= options.peer_repeat:
+                continue
+            try:
+                results.add(row, server, bench.run(server, row))
+            except (RuntimeError, subprocess.TimeoutExpired) as error:
+                results.failures.append(f"{row.title}, {server}: {error}")
+    print(results.line(row), flush=True)
+
+
+def main():
+    options = parse()
+    bench = Bench(options)
+    wanted = options.servers.split(",") if options.servers else ALL
+    servers = [s for s in wanted if bench.available(s)]
+    for server in set(wanted) - set(servers):
+        print(f"{server}: not there, left out")
+    if not os.access(os.path.join(bench.bin, "load"), os.X_OK):
+        sys.exit(f"no {bench.bin}/load")
+    if not bench.pinned:
+        print("one core only: server and generator share it")
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    table_rows = [r for r in rows(min(20000, limit - 100))
+                  if not options.rows or r.key in options.rows.split(",")]
+    results = Results(servers)
+    for row in table_rows:
+        measure(bench, results, row, options)
+    results.table(table_rows)
+    results.spread(table_rows)
+    missed = results.missed(table_rows)
+    if "rill" in servers and "bare" in servers:
+        print("\nBelow 90 % of the bare program: "
+              + ("; ".join(missed) if missed else "none"))
+    for failure in results.failures:
+        print("FAILED", failure)
+    with open(os.path.join(bench.bin, "results.json"), "w") as f:
+        json.dump({f"{k[0]} {k[1]}": v for k, v in results.runs.items()}, f,
+                  indent=1)
+    return bool(results.failures or (options.strict and missed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
