@@ -117,8 +117,7 @@ RILL_API int rill_epoll_serve(rill_hub *hub, const char *address);
  * RILL_ERR_EXISTS  there is a handler at that path
  * RILL_ERR_NOMEM   out of memory
  */
-RILL_API int rill_route_files(rill_hub *hub, const char *path,
-                              const char *dir);
+RILL_API int rill_route_files(rill_hub *hub, const char *path, const char *dir);
 
 #ifdef __cplusplus
 }

@@ -308,6 +308,7 @@ static void open_peer(rill_conn *c) {
   rill_request none = {.hub = hub, .http = c->http};
   int rv = 0;
 
+  c->http = NULL; /* a handler may cut the peer, and still ask its head */
   rill__conn_ws_open(c);
   if (p->opts->handlers->on_open != NULL) {
     hub->in_handler = true;
@@ -316,8 +317,7 @@ static void open_peer(rill_conn *c) {
     hub->in_handler = false;
   }
   rill__peer_handled(p, rv);
-  rill__http_free(c->http);
-  c->http = NULL;
+  rill__http_free(none.http);
 }
 
 static int out_of_memory(rill_conn *c) {

@@ -81,7 +81,7 @@ int rill__conn_make(rill_conn **out, rill_hub *hub, rill__state state) {
   rill__list_init(&c->ready);
   rill__timer_init(&c->timer, 0);
   rill__outq_init(&c->out);
-  rill__ws_init(&c->ws, state == RILL__DIAL, c);
+  rill__ws_init(&c->ws, state == RILL__DIAL);
   rill__list_push(&hub->conns, &c->u.all);
   hub->nconns++;
   hub->metrics.conns_total++;
@@ -156,7 +156,6 @@ void rill__conn_drop(rill_conn *c) {
     c->peer->conn = NULL;
   rill__outq_finish(&c->out, &hub->out);
   rill__ws_finish(&c->ws, &hub->ws);
-  rill__http_free(c->http);
   rill__address_leave(c);
   extra_free(c);
   if (rill__conn_is(c, RILL__HALF_OPEN))
@@ -182,17 +181,23 @@ void rill_conn_free(rill_conn *c) {
 rill_conn_arg rill_conn_arg_of(const rill_conn *c) { return c->arg; }
 void rill_conn_set_arg(rill_conn *c, rill_conn_arg arg) { c->arg = arg; }
 
+/* Of the message in hand: nobody reads on. */
+static void let_go(rill_conn *c) {
+  if (c->state != RILL__VERDICT)
+    rill__http_free(c->http);
+  else if (c->request != NULL)
+    rill__request_orphan(c->request);
+  c->http = NULL;
+}
+
 void rill__conn_flush(rill_conn *c) {
   if (c->state == RILL__DEAD)
     return;
+  let_go(c);
   c->state = RILL__FLUSH;
   c->since = rill__sooner(
       rill__after(c->hub->now, c->hub->config.limits.close_ms),
       c->hub->drain_end);
-  if (c->request != NULL) {
-    rill__request_orphan(c->request);
-    c->request = NULL;
-  }
   if (c->out.bytes == 0 && !rill__conn_is(c, RILL__LINGER))
     rill__conn_kill(c);
   rill__conn_arm(c);
@@ -200,11 +205,8 @@ void rill__conn_flush(rill_conn *c) {
 }
 
 void rill__conn_kill(rill_conn *c) {
+  let_go(c);
   c->state = RILL__DEAD;
-  if (c->request != NULL) {
-    rill__request_orphan(c->request);
-    c->request = NULL;
-  }
   rill__outq_finish(&c->out, &c->hub->out);
   rill__conn_arm(c);
   rill__conn_ready(c);

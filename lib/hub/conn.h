@@ -64,34 +64,39 @@ typedef struct rill__conn_extra {
   bool held_due;              /* HTTP: the next tick feeds what is held */
 } rill__conn_extra;
 
+/* What a fan-out touches comes first, in one or two lines of the cache. */
 struct rill_conn {
-  rill_hub *hub;
-  rill__peer *peer;
-  rill_request *request; /* in VERDICT, while it is not answered */
-  rill_conn_arg arg;
   rill__link ready; /* hub->ready */
+  rill__outq out;
+  uint16_t flags;
+  uint16_t sent_code; /* of the close frame that was sent, or 0 */
+  uint8_t state;
+  union {
+    uint8_t variant; /* OPEN: fanout.h */
+    uint8_t cause;   /* CLOSING: rill_cause of this side's close */
+  };
+  uint16_t port;
+  rill_hub *hub;
+  rill_conn_arg arg;
+  rill__conn_extra *extra;
+  rill__peer *peer;
+  rill__timer timer;
+  rill_time since;
+  rill_time heard;  /* the last bytes */
+  rill_time pinged; /* when the outstanding ping was sent */
+  rill_time controls; /* the bucket of control frames */
+  union {
+    rill__http *http;      /* in HTTP and HELLO: the head on its way */
+    rill_request *request; /* in VERDICT, until it is answered */
+  };
+  rill__ws ws;
   union {
     rill__link all; /* in hub->conns, until it is OPEN */
     struct {
       rill_time messages, bytes; /* buckets, from then on */
     } rate;
   } u;
-  rill__outq out;
-  rill__ws ws;
-  rill__http *http;
   rill__address *address;
-  rill__conn_extra *extra;
-  rill__timer timer;
-  rill_time since;
-  rill_time heard;  /* the last bytes */
-  rill_time pinged; /* when the outstanding ping was sent */
-  rill_time controls; /* the bucket of control frames */
-  uint16_t flags;
-  uint16_t port;
-  uint16_t sent_code; /* of the close frame that was sent, or 0 */
-  uint8_t cause;      /* rill_cause of a close that this side began */
-  uint8_t state;
-  uint8_t variant; /* fanout.h */
 };
 
 static inline bool rill__conn_is(const rill_conn *c, unsigned flag) {

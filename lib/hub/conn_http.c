@@ -75,12 +75,8 @@ int rill__conn_http_input(rill_conn *c, uint8_t *data, size_t len) {
     }
     if (step == RILL__HTTP_HEAD && !go_on(c))
       return RILL_ERR_PROTO;
-    if (step == RILL__HTTP_HEAD && !rill__http_head_of(c->http)->has_body &&
-        rill__http_head_of(c->http)->upgrade)
+    if (step == RILL__HTTP_HEAD && !rill__http_head_of(c->http)->has_body)
       step = RILL__HTTP_DONE;
-    if (step == RILL__HTTP_HEAD && len == 0 &&
-        !rill__http_head_of(c->http)->has_body)
-      step = rill__http_feed(c->http, data, 0, &used);
     if (step == RILL__HTTP_DONE) {
       int rv = rill__request_run(c);
       if (rv < 0)

@@ -23,13 +23,13 @@ enum { TIMER_CONN, TIMER_DRAIN, TIMER_TRIM };
 #define TRIM_AFTER (2 * RILL_SEC)
 
 /* The largest input is shed: it has the least right to the memory. */
-static void shed(void *arg, void *owner) {
+static void shed(void *arg, rill__ws *ws) {
   rill_hub *hub = arg;
 
   hub->metrics.limit_assembly_bytes++;
-  rill__conn_ws_fail(owner, RILL_CAUSE_OVERLOAD, RILL_CLOSE_OVERLOAD,
-                     "short of memory for messages");
-  rill__ws_finish(&((rill_conn *)owner)->ws, &hub->ws);
+  rill__conn_ws_fail(RILL__CONTAINER(ws, rill_conn, ws), RILL_CAUSE_OVERLOAD,
+                     RILL_CLOSE_OVERLOAD, "short of memory for messages");
+  rill__ws_finish(ws, &hub->ws);
 }
 
 static void set_rates(rill_hub *hub) {
@@ -235,11 +235,22 @@ void rill_tick(rill_hub *hub, rill_time now) {
   rill__hub_leave(hub);
 }
 
+/* A conn's first two lines of the cache. */
+static void prefetch(const void *p) {
+#if defined(__GNUC__)
+  __builtin_prefetch(p);
+  __builtin_prefetch((const char *)p + 64);
+#else
+  (void)p;
+#endif
+}
+
 rill_conn *rill_next_ready(rill_hub *hub) {
   rill__link *l;
 
   rill__fanout_close(hub, &hub->fanout);
   l = rill__list_shift(&hub->ready);
+  prefetch(hub->ready.next); /* while the adapter writes for this one */
   if (l == NULL && hub->chunks.large != NULL &&
       hub->trim_timer.due == RILL_NEVER)
     rill__heap_set(&hub->timers, &hub->trim_timer, hub->now + TRIM_AFTER);

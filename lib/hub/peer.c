@@ -225,6 +225,8 @@ static void deliver_drain(rill__peer *p) {
 
   if (!p->open || p->opts->handlers->on_drain == NULL)
     return;
+  if (rill__conn_is(p->conn, RILL__BUSY_TOLD))
+    return; /* full again meanwhile: it will be told then */
   p->hub->in_handler = true;
   rv = p->opts->handlers->on_drain(rill__peer_handle(p), p->opts->arg);
   p->hub->in_handler = false;

@@ -59,6 +59,34 @@ static int push(rill_conn *c, rill__chunk *chunk, uint32_t from, uint32_t to,
   return 0;
 }
 
+static bool keeps_window(const rill_conn *c) {
+  return c->ws.pmd != NULL && rill__pmd_keeps_window(c->ws.pmd);
+}
+
+/*
+ * Drops messages until |len| bytes more fit.  Where a window is kept, each
+ * compressed message builds on those before it: none can be taken out of
+ * their midst, so all that wait go, and the next begins afresh.
+ */
+static void drop_oldest(rill_conn *c, uint32_t len) {
+  rill_hub *hub = c->hub;
+  const rill_limits *l = &hub->config.limits;
+  uint32_t n;
+
+  if (keeps_window(c)) {
+    rill__pmd_foreign(c->ws.pmd);
+    n = rill__outq_drop_all(&c->out, &hub->out);
+  } else {
+    n = rill__outq_drop_oldest(&c->out, &hub->out, len, 1, l->queue_bytes,
+                               l->queue_count);
+  }
+  hub->metrics.dropped_oldest_total += n;
+}
+
+static rill_overflow policy_of(const rill_conn *c, rill_overflow policy) {
+  return policy != RILL_OVERFLOW_DEFAULT ? policy : c->hub->config.overflow;
+}
+
 static int overflow(rill_conn *c, rill__chunk *chunk, uint32_t from,
                     uint32_t to, rill_overflow policy) {
   rill_hub *hub = c->hub;
@@ -68,12 +96,9 @@ static int overflow(rill_conn *c, rill__chunk *chunk, uint32_t from,
     hub->metrics.limit_queue_bytes++;
   else
     hub->metrics.limit_queue_count++;
-  if (policy == RILL_OVERFLOW_DEFAULT)
-    policy = hub->config.overflow;
+  policy = policy_of(c, policy);
   if (policy == RILL_DROP_OLDEST) {
-    hub->metrics.dropped_oldest_total +=
-        rill__outq_drop_oldest(&c->out, &hub->out, to - from, 1,
-                               l->queue_bytes, l->queue_count);
+    drop_oldest(c, to - from);
     if (fits(c, to - from, 1))
       return push(c, chunk, from, to, 1);
   }
@@ -207,12 +232,27 @@ static int queue_payload(rill_conn *c, const rill_msg *msg, uint8_t first,
   return queue_frame(c, first, payload, len, policy);
 }
 
+/*
+ * Where a window is kept, what is to be dropped for a message has to go
+ * before that is compressed: it would build on what went.
+ */
+static void make_way(rill_conn *c, size_t len, rill_overflow policy) {
+  uint32_t most = (uint32_t)(len + len / 8 + 64); /* compressed, framed */
+
+  if (!keeps_window(c) || policy_of(c, policy) != RILL_DROP_OLDEST ||
+      fits(c, most, 1))
+    return;
+  c->hub->metrics.limit_queue_bytes++;
+  drop_oldest(c, most);
+}
+
 static int send_deflated(rill_conn *c, const rill_msg *msg,
                          rill_overflow policy) {
   rill_hub *hub = c->hub;
   rill__bytes packed;
   int rv;
 
+  make_way(c, msg->len, policy);
   rill__bytes_init(&packed, &hub->alloc);
   rv = rill__pmd_deflate(c->ws.pmd, &hub->ws, msg->data, msg->len, &packed);
   if (rv == 0) {

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -173,17 +174,6 @@ static bool copy_host(char *out, rill_str host) {
   return true;
 }
 
-static void copy_port(char out[6], uint16_t port) {
-  size_t at = 5;
-  unsigned rest = port;
-
-  out[at] = '\0';
-  do {
-    out[--at] = (char)('0' + rest % 10);
-  } while ((rest /= 10) > 0);
-  memmove(out, out + at, 6 - at);
-}
-
 rill__lookup *rill__lookup_start(rill__resolver *r, rill_str host,
                                  uint16_t port, void *owner) {
   rill__lookup *lookup = calloc(1, sizeof *lookup);
@@ -195,7 +185,7 @@ rill__lookup *rill__lookup_start(rill__resolver *r, rill_str host,
     free(lookup);
     return NULL;
   }
-  copy_port(lookup->port, port);
+  snprintf(lookup->port, sizeof lookup->port, "%u", (unsigned)port);
   lookup->owner = owner;
   pthread_mutex_lock(&r->lock);
   rill__list_push(&r->queue, &lookup->link);
@@ -254,6 +244,6 @@ struct addrinfo *rill__lookup_numeric(rill_str host, uint16_t port) {
 
   if (!copy_host(name, host))
     return NULL;
-  copy_port(service, port);
+  snprintf(service, sizeof service, "%u", (unsigned)port);
   return resolve(name, service, AI_NUMERICHOST);
 }

@@ -60,6 +60,11 @@ uint32_t rill__pmd_threshold(const rill__pmd *pmd) {
   return pmd->opts->threshold != 0 ? pmd->opts->threshold : 1024;
 }
 
+bool rill__pmd_keeps_window(const rill__pmd *pmd) {
+  return pmd->client ? !pmd->params.client_no_takeover
+                     : !pmd->params.server_no_takeover;
+}
+
 static rill__zstream *take_deflater(rill__ws_env *env, uint8_t bits,
                              const rill_deflate_opts *opts) {
   return rill__zstream_take(env, bits, opts->level != 0 ? opts->level : 1,
@@ -148,8 +153,7 @@ int rill__pmd_deflate(rill__pmd *pmd, rill__ws_env *env, const void *data,
   uint8_t bits = rill__pmd_send_bits(pmd);
   int rv;
 
-  if (pmd->client ? pmd->params.client_no_takeover
-                  : pmd->params.server_no_takeover)
+  if (!rill__pmd_keeps_window(pmd))
     return rill__pmd_deflate_shared(env, bits, pmd->opts, data, len, out);
   if (out->failed)
     return RILL_ERR_NOMEM;

@@ -56,6 +56,8 @@ void rill__pmd_free(rill__pmd *pmd, rill__ws_env *env); /* NULL is fine */
 /* The window that this side may send with, and the threshold. */
 uint8_t rill__pmd_send_bits(const rill__pmd *pmd);
 uint32_t rill__pmd_threshold(const rill__pmd *pmd);
+/* Does each message that this side compresses build on those before it? */
+bool rill__pmd_keeps_window(const rill__pmd *pmd);
 
 /*
  * Compresses a message to the end of |out| (without the 00 00 ff ff tail):

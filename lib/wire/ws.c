@@ -30,8 +30,8 @@ void rill__ws_env_finish(rill__ws_env *env) {
   rill__pmd_env_finish(env);
 }
 
-void rill__ws_init(rill__ws *ws, bool client, void *owner) {
-  *ws = (rill__ws){.client = client, .owner = owner};
+void rill__ws_init(rill__ws *ws, bool client) {
+  *ws = (rill__ws){.client = client};
 }
 
 void rill__ws_drop(rill__ws *ws, rill__ws_env *env) {

@@ -35,6 +35,7 @@ enum {
 /* The longest header of a frame: 2 + 8 + 4 bytes. */
 #define RILL__WS_HEADER_MAX 14
 
+typedef struct rill__ws rill__ws;
 typedef struct rill__ws_input rill__ws_input; /* wire/ws_input.h */
 typedef struct rill__pmd rill__pmd;           /* wire/deflate.h */
 
@@ -50,11 +51,11 @@ typedef struct rill__ws_env {
   struct rill__zstream_pool *zstreams; /* idle ones; wire/zstream.h */
   /*
    * Called from inside a feed of another WebSocket, where assembly_bytes is
-   * reached and |owner| has the largest part of a message: that part has
+   * reached and |ws| has the largest part of a message: that part has
    * been dropped, its WebSocket reads nothing more, and it should be closed
    * with 4013.  Must not feed.  NULL: the WebSocket being fed fails instead.
    */
-  void (*shed)(void *arg, void *owner);
+  void (*shed)(void *arg, rill__ws *ws);
   void *shed_arg;
 } rill__ws_env;
 
@@ -65,15 +66,14 @@ int rill__ws_env_init(rill__ws_env *env, const rill__alloc *alloc,
 void rill__ws_env_finish(rill__ws_env *env);
 
 /* One WebSocket; embedded in its conn. */
-typedef struct rill__ws {
+struct rill__ws {
   rill__ws_input *input; /* NULL between messages */
   rill__pmd *pmd;        /* NULL: permessage-deflate was not negotiated */
-  void *owner;           /* the conn, for assembly's sake */
   bool client;           /* this side is the client: it masks */
   bool ended;            /* a close, an error or a drop: nothing is read */
-} rill__ws;
+};
 
-void rill__ws_init(rill__ws *ws, bool client, void *owner);
+void rill__ws_init(rill__ws *ws, bool client);
 /* Gives back what it holds, the pmd too. */
 void rill__ws_finish(rill__ws *ws, rill__ws_env *env);
 /* Lets go of a message that is not complete; nothing more is read. */

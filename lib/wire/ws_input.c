@@ -321,7 +321,7 @@ static int make_room(rill__ws_input *in, rill__ws_env *env, size_t extra,
         largest->input->chunk->cap <= size)
       return overload(error);
     rill__ws_drop(largest, env);
-    env->shed(env->shed_arg, largest->owner);
+    env->shed(env->shed_arg, largest);
   }
   return 0;
 }

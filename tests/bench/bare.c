@@ -207,27 +207,44 @@ static void conn_writable(int fd) {
     conn_watch(fd, EPOLLIN);
 }
 
+/* A vector register of the least that the machines have. */
+typedef uint32_t block __attribute__((vector_size(16)));
+
+static inline void block_unmask(uint8_t *dst, const uint8_t *src, block keys) {
+  block v;
+
+  memcpy(&v, src, sizeof v);
+  v ^= keys;
+  memcpy(dst, &v, sizeof v);
+}
+
 /*
  * Removes the mask from |len| bytes and moves them down from |src| to |dst|
  * (which may be the same); returns the key turned to the byte that follows.
  */
 static uint32_t unmask(uint8_t *dst, const uint8_t *src, size_t len,
                        uint32_t key) {
-  uint64_t wide = (uint64_t)key << 32 | key, w[4];
-  uint8_t bytes[4];
-  size_t i = 0, k;
+  const block keys = {key, key, key, key};
+  uint8_t bytes[8];
+  uint32_t word;
+  size_t i = 0;
 
-  for (; i + sizeof w <= len; i += sizeof w) {
-    memcpy(w, src + i, sizeof w);
-    for (k = 0; k < 4; k++)
-      w[k] ^= wide;
-    memcpy(dst + i, w, sizeof w);
+  for (; i + 64 <= len; i += 64) {
+    block_unmask(dst + i, src + i, keys);
+    block_unmask(dst + i + 16, src + i + 16, keys);
+    block_unmask(dst + i + 32, src + i + 32, keys);
+    block_unmask(dst + i + 48, src + i + 48, keys);
+  }
+  for (; i + 4 <= len; i += 4) {
+    memcpy(&word, src + i, 4);
+    word ^= key;
+    memcpy(dst + i, &word, 4);
   }
   memcpy(bytes, &key, 4);
+  memcpy(bytes + 4, &key, 4);
   for (; i < len; i++)
     dst[i] = src[i] ^ bytes[i & 3];
-  for (k = 0; k < 4; k++)
-    ((uint8_t *)&key)[k] = bytes[(len + k) & 3];
+  memcpy(&key, bytes + (len & 3), 4);
   return key;
 }
 

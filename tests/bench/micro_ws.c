@@ -54,7 +54,7 @@ static void rig_init(rig *r) {
   r->limits.message_bytes = 1u << 26;
   rill__chunk_pool_init(&r->chunks, &rill__alloc_default);
   rill__ws_env_init(&r->env, &rill__alloc_default, &r->limits, &r->chunks);
-  rill__ws_init(&r->ws, false, r);
+  rill__ws_init(&r->ws, false);
 }
 
 static void rig_finish(rig *r) {

@@ -21,6 +21,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 MAX_MESSAGE = 2 * 1024 * 1024
 GOAL = 0.90
+QUIET = 0.1  # share of one core that others may take in a run
 IDLE_GOAL = 400  # bytes of user memory per idle connection
 START_SECONDS = 10
 LOAD_SECONDS = 180  # what one run may take beyond its measured time
@@ -237,6 +238,11 @@ class Results:
                 cells.append(f"others {100 * statistics.median(others):.0f}%")
             print("  ".join(cells))
 
+    def busy(self):
+        """How many of the runs others have disturbed."""
+        runs = [r for results in self.runs.values() for r in results]
+        return sum(r["others"] > QUIET for r in runs), len(runs)
+
     def missed(self, table_rows):
         """The rows that miss their goal, in words."""
         words = []
@@ -309,6 +315,11 @@ def main():
     if "rill" in servers and "bare" in servers:
         print("\nBelow 90 % of the bare program: "
               + ("; ".join(missed) if missed else "none"))
+    disturbed, total = results.busy()
+    if disturbed > total / 4:
+        print(f"In {disturbed} of {total} runs others used more than "
+              f"{100 * QUIET:.0f} % of a core: measure again on a quiet "
+              "machine before judging")
     for failure in results.failures:
         print("FAILED", failure)
     with open(os.path.join(bench.bin, "results.json"), "w") as f:

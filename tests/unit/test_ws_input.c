@@ -227,7 +227,7 @@ static void test_input_is_pooled(void **state) {
       size_t at = half == 0 ? 0 : 1, n = half == 0 ? 1 : s.len - 1;
       memcpy(copy, s.data, s.len);
       if (half == 0)
-        rill__ws_init(&many[i], false, &r);
+        rill__ws_init(&many[i], false);
       assert_int_equal(rill__ws_feed(&many[i], &r.env, copy + at, n, &used,
                                      &rig_sink, &r, &r.error), 0);
       assert_true(rill__ws_mid_message(&many[i]) == (half == 0));
@@ -249,7 +249,7 @@ static void test_input_is_not_pooled_in_a_frame(void **state) {
   for (size_t cut = 1; cut < s.len; cut++) {
     assert_int_equal(rig_feed(&r, s.data, cut, &used), 0);
     rill__ws_drop(&r.ws, &r.env);
-    rill__ws_init(&r.ws, false, &r);
+    rill__ws_init(&r.ws, false);
     assert_int_equal(rig_stream(&r, s.data, s.len, BYTES), 0);
     assert_int_equal(r.events, cut);
   }
@@ -263,10 +263,10 @@ typedef struct pair {
   int shed;
 } pair;
 
-static void on_shed(void *arg, void *owner) {
+static void on_shed(void *arg, rill__ws *ws) {
   pair *p = arg;
 
-  assert_ptr_equal(owner, &p->other);
+  assert_ptr_equal(ws, &p->other);
   assert_false(rill__ws_mid_message(&p->other));
   p->shed++;
 }
@@ -283,7 +283,7 @@ static int grow(pair *p, size_t others, size_t mine) {
   p->r.env.shed = on_shed;
   p->r.env.shed_arg = p;
   p->shed = 0;
-  rill__ws_init(&p->other, false, &p->other);
+  rill__ws_init(&p->other, false);
   rv = rill__ws_feed(&p->other, &p->r.env, head, n, &used, &rig_sink, &p->r,
                      &p->r.error);
   assert_int_equal(rv, 0);

@@ -133,7 +133,7 @@ static inline void rig_init(rig *r, bool client) {
   rill__chunk_pool_init(&r->chunks, &r->alloc);
   if (rill__ws_env_init(&r->env, &r->alloc, &r->limits, &r->chunks) != 0)
     abort();
-  rill__ws_init(&r->ws, client, r);
+  rill__ws_init(&r->ws, client);
   r->cap = 256;
   r->log = calloc(1, r->cap);
   if (r->log == NULL)
