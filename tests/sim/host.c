@@ -350,16 +350,23 @@ static int failing(world *w, pair *p) {
   return -77;
 }
 
+/* The pair's number, which is in the path. */
+static uint32_t id_of(const rill_request *req) {
+  rill_str id = rill_request_param(req, "id");
+  uint32_t n = 0;
+
+  for (size_t i = 0; i < id.len && id.ptr[i] >= '0' && id.ptr[i] <= '9'; i++)
+    n = n * 10 + (uint32_t)(id.ptr[i] - '0');
+  return n;
+}
+
 static int on_open(rill_peer peer, const rill_request *req, void *arg) {
   world *w = arg;
-  rill_str id = rill_request_query(req, "id");
-  uint32_t n = 0;
+  uint32_t n = id_of(req);
   pair *p;
   int rv;
 
   sim_handler_enter(w, peer.hub);
-  for (size_t i = 0; i < id.len && id.ptr[i] >= '0' && id.ptr[i] <= '9'; i++)
-    n = n * 10 + (uint32_t)(id.ptr[i] - '0');
   p = pair_by_id(w, n);
   if (p == NULL || p->server_side != SIDE_NONE)
     sim_breach(w, "I-OPEN", "a peer that was not expected", n, 0);
@@ -451,7 +458,8 @@ static int on_joined(rill_peer peer, rill_str room, int status, void *arg) {
   sim_note(w, "joined", p->id, bit, (uint64_t)(int64_t)status);
   if (status == 0 && (p->rooms_maybe & bit) != 0)
     p->rooms |= bit;
-  p->rooms_maybe &= ~bit;
+  if (status == 0 || !rill_in_room(peer, room))
+    p->rooms_maybe &= ~bit; /* else another request was granted */
   rv = failing(w, p);
   sim_handler_leave(w);
   return rv;
@@ -510,15 +518,6 @@ static const rill_handlers handlers = {on_open, on_message, on_drain,
                                        on_joined, on_close};
 
 /* ---- hooks ---- */
-
-static uint32_t id_of(const rill_request *req) {
-  rill_str id = rill_request_query(req, "id");
-  uint32_t n = 0;
-
-  for (size_t i = 0; i < id.len && id.ptr[i] >= '0' && id.ptr[i] <= '9'; i++)
-    n = n * 10 + (uint32_t)(id.ptr[i] - '0');
-  return n;
-}
 
 /* The request has been given back, whatever |rv| is. */
 static int accept_as(world *w, rill_request *req, pair *p) {
@@ -715,18 +714,30 @@ static void set_limits(world *w, rill_limits *l) {
   l->half_open = 40;
   l->rooms_per_peer = 6;
   l->joins_pending = 3;
-  if (!sim_fault(w, FAULT_FLOOD)) {
+  if (sim_fault(w, FAULT_FLOOD)) {
+    l->bytes_per_sec = 20000;
+    l->bytes_burst = l->message_bytes + 20000;
+    l->throttle_ms = 200 + sim_below(w, 2000);
+  } else {
     l->messages_per_sec = l->messages_burst = RILL_UNLIMITED;
     l->bytes_per_sec = l->bytes_burst = RILL_UNLIMITED;
   }
+  if (sim_fault(w, FAULT_ADMIT)) {
+    l->conns = 10 + sim_below(w, 20);
+    l->half_open = 4;
+    l->conns_per_address = 3;
+    l->accepts_per_sec = l->accepts_burst = 10;
+    l->address_accepts_per_sec = l->address_accepts_burst = 2;
+  }
+  if (sim_chance(w, 20))
+    l->idle_ms = 5000;
   if (sim_fault(w, FAULT_TIGHT)) {
     l->soft_bytes = 512;
     l->soft_count = 4;
     l->queue_bytes = 2048;
     l->queue_count = 8;
-    l->assembly_bytes = l->message_bytes * 3;
-    l->queues_total_bytes = 1u << 20;
-    l->throttle_ms = 500;
+    l->assembly_bytes = l->message_bytes + 8192;
+    l->queues_total_bytes = 600000 + sim_below(w, 600000);
   }
 }
 
@@ -784,13 +795,13 @@ void host_setup(world *w) {
   sim_node_start(w, 0, &config);
   hub = w->nodes[0].hub;
   w->accept = accept_stream;
-  must(w, rill_route(hub, "/plain", RILL_RAW, &opts), "route");
+  must(w, rill_route(hub, "/plain/:id", RILL_RAW, &opts), "route");
   opts.deflate = (rill_deflate_opts){.enabled = true, .threshold = 50};
-  must(w, rill_route(hub, "/deflate", RILL_RAW, &opts), "route");
+  must(w, rill_route(hub, "/deflate/:id", RILL_RAW, &opts), "route");
   opts.deflate.server_context_takeover = true;
   opts.deflate.client_context_takeover = true;
   opts.deflate.server_max_window_bits = (uint8_t)(9 + sim_below(w, 7));
-  must(w, rill_route(hub, "/takeover", RILL_RAW, &opts), "route");
+  must(w, rill_route(hub, "/takeover/:id", RILL_RAW, &opts), "route");
   must(w, rill_handle(hub, "GET", "/hello", hello, w), "handle");
   must(w, rill_handle(hub, "POST", "/echo", echo_body, w), "handle");
   must(w, rill_handle(hub, "GET", "/later", later, w), "handle");

@@ -2,6 +2,7 @@
  * sim - runs the world of scenario.c for many seeds.
  *
  *   sim [--seeds N] [--first SEED] [--replay SEEDS] [--once] [--trace]
+ *       [--tally]
  *
  * Every eighth seed is run twice: the same seed must be the same run.  The
  * last line has a hash over all runs, to compare builds by.
@@ -66,13 +67,15 @@ static unsigned run_file(const char *path, uint64_t *all) {
 
 int main(int argc, char **argv) {
   uint64_t seeds = 60, first = 1, all = 1;
-  bool trace = false, once = false, given = false;
+  bool trace = false, once = false, given = false, tally = false;
   const char *file = NULL;
   unsigned from_file = 0;
 
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "--trace") == 0) {
       trace = true;
+    } else if (strcmp(argv[i], "--tally") == 0) {
+      tally = true;
     } else if (strcmp(argv[i], "--once") == 0) {
       once = true;
     } else if (i + 1 < argc && strcmp(argv[i], "--seeds") == 0) {
@@ -84,7 +87,7 @@ int main(int argc, char **argv) {
       file = argv[++i];
     } else {
       fprintf(stderr, "usage: sim [--seeds N] [--first SEED] [--replay SEEDS] "
-                      "[--once] [--trace]\n");
+                      "[--once] [--trace] [--tally]\n");
       return 2;
     }
   }
@@ -95,6 +98,8 @@ int main(int argc, char **argv) {
   }
   for (uint64_t i = 0; i < seeds; i++)
     all = mix(all, run_checked(first + i, !once && i % 8 == 0, trace));
+  if (tally)
+    scene_print_tally();
   printf("sim: %" PRIu64 " seeds from %" PRIu64 ", %u from a file: good "
          "(%" PRIu64 " steps, %" PRIu64 " bytes, hash %016" PRIx64 ")\n",
          seeds, first, from_file, total_steps, total_bytes, all);

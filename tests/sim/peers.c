@@ -85,7 +85,7 @@ static int failing(world *w, pair *p) {
   if (w->calm || !sim_fault(w, FAULT_HANDLER_ERROR) || !sim_chance(w, 1))
     return 0;
   p->client_closing = true;
-  return -7;
+  return RILL_ERR_HANDLER;
 }
 
 static int on_open(rill_peer peer, const rill_request *req, void *arg) {
@@ -206,7 +206,7 @@ void peers_dial(world *w) {
     opts.deflate.client_context_takeover = sim_chance(w, 50);
     opts.deflate.client_max_window_bits = (uint8_t)(9 + sim_below(w, 7));
   }
-  snprintf(url, sizeof url, "%s%s?id=%u&auth=%s",
+  snprintf(url, sizeof url, "%s%s/%u?auth=%s",
            sim_chance(w, 10) ? "ws+unix:/run/sim:" : "ws://sim.example:8080",
            paths[sim_chance(w, 3) ? 3 : sim_below(w, 3)], (unsigned)p->id,
            auth);

@@ -32,7 +32,8 @@ typedef struct reader {
   unsigned answers, messages, pings, pongs, closes;
   unsigned close_code;
   char close_reason[124];
-  bool no_body; /* the next answer has none: it is to a HEAD */
+  /* Some answers may be to HEAD: no body begins as an answer does. */
+  bool heads;
 
   void *arg;
   void (*on_message)(void *arg, bool text, const uint8_t *data, size_t len);
@@ -143,13 +144,15 @@ static inline bool reader__answer(reader *r) {
   } else if (r->status != 100) {
     bool close = reader__field(head, "Connection", value) != NULL &&
                  strcmp(value, "close") == 0;
-    if (reader__field(head, "Content-Length", value) != NULL && !r->no_body)
+    if (reader__field(head, "Content-Length", value) != NULL)
       body = (size_t)atol(value);
+    if (r->heads && r->len - head_len >= 5 &&
+        memcmp(r->buf + head_len, "HTTP/", 5) == 0)
+      body = 0;
     if (r->len - head_len < body) {
       free(head);
       return false;
     }
-    r->no_body = false;
     r->answers++;
     if (r->on_answer != NULL)
       r->on_answer(r->arg, r->status, close);

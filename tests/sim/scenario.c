@@ -2,6 +2,7 @@
  * scenario.c - a run: some seconds of traffic with faults, a calm in which
  * all that was sent has to arrive, and an end after which nothing is left.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "scene.h"
@@ -58,9 +59,9 @@ static void act(world *w, void *a, uint64_t left) {
     uint32_t k = sim_below(w, 100);
     if (k < 45)
       host_act(w);
-    else if (k < 90)
+    else if (k < 85)
       peers_act(w);
-    else if (k < 95)
+    else if (k < 91)
       new_client(w);
     else
       misfortune(w);
@@ -198,6 +199,39 @@ static void check_books(world *w) {
                opened);
 }
 
+/* What has been provoked so far, over all runs: is the world harsh enough? */
+static rill_metrics tally;
+
+static void add_to_tally(world *w) {
+  rill_metrics m;
+
+  for (uint32_t i = 0; i < w->nnodes; i++) {
+    rill_metrics_read(w->nodes[i].hub, &m);
+#define SIM_X(name, type, help) tally.name += m.name;
+    RILL_METRICS(SIM_X)
+#undef SIM_X
+#define SIM_X(name, def, max, outcome) tally.limit_##name += m.limit_##name;
+    RILL_LIMITS(SIM_X)
+#undef SIM_X
+    for (int k = 0; k <= RILL_CAUSE_REFUSED; k++)
+      tally.closed[k] += m.closed[k];
+  }
+}
+
+void scene_print_tally(void) {
+#define SIM_X(name, type, help)                                                \
+  printf("%-32s %llu\n", #name, (unsigned long long)tally.name);
+  RILL_METRICS(SIM_X)
+#undef SIM_X
+#define SIM_X(name, def, max, outcome)                                         \
+  printf("limit %-26s %llu\n", #name, (unsigned long long)tally.limit_##name);
+  RILL_LIMITS(SIM_X)
+#undef SIM_X
+  for (int k = 0; k <= RILL_CAUSE_REFUSED; k++)
+    printf("closed: %-24.24s %llu\n", rill_cause_text((rill_cause)k),
+           (unsigned long long)tally.closed[k]);
+}
+
 void scene_run(world *w) {
   scene s = {.w = w};
 
@@ -219,6 +253,7 @@ void scene_run(world *w) {
     sim_breach(w, "I-LIVE", "something does not end", w->nodes[0].conns,
                s.verdicts);
   check_books(w);
+  add_to_tally(w);
   for (uint32_t i = 0; i < w->nnodes; i++)
     sim_node_stop(w, i);
   pairs_free(w);

@@ -122,7 +122,7 @@ static void request(script *s, const char *path, const char *auth,
   char head[600];
 
   snprintf(head, sizeof head,
-           "GET %s?id=%u&auth=%s HTTP/1.1\r\nHost: sim.example\r\n"
+           "GET %s/%u?auth=%s HTTP/1.1\r\nHost: sim.example\r\n"
            "Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
            "Sec-WebSocket-Version: 13\r\n%s\r\n",
@@ -140,6 +140,23 @@ static void put_random(script *s, size_t n) {
   }
 }
 
+/* Zeros, more than any limit allows, in a few hundred bytes. */
+static void put_bomb(script *s) {
+  static uint8_t zeros[400000];
+  uint8_t packed[4096];
+  z_stream z = {0};
+
+  if (deflateInit2(&z, 9, Z_DEFLATED, -12, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+    abort();
+  z.next_in = zeros;
+  z.avail_in = sizeof zeros;
+  z.next_out = packed;
+  z.avail_out = sizeof packed;
+  deflate(&z, Z_SYNC_FLUSH);
+  script_frame(s, 0xc2, packed, sizeof packed - z.avail_out - 4);
+  deflateEnd(&z);
+}
+
 /* Something that RFC 6455 forbids; nothing behind it may be delivered. */
 static void put_violation(script *s) {
   static const uint8_t zero[4] = {0};
@@ -147,7 +164,7 @@ static void put_violation(script *s) {
   uint32_t id;
   uint8_t code[2];
 
-  switch (sim_below(w, 12)) {
+  switch (sim_below(w, 13)) {
   case 0: /* a server's frame */
     put_header(s, 0x81, false, 5, NULL);
     put_text(s, "hello");
@@ -188,8 +205,11 @@ static void put_violation(script *s) {
   case 10: /* a length that is not minimal */
     put(s, "\x82\xfe\x00\x05\0\0\0\0hello", 13);
     break;
-  default: /* bits that inflate to nothing valid */
+  case 11: /* bits that inflate to nothing valid */
     script_frame(s, 0xc2, "\xff\xff\xff\xff\xff\xff", 6);
+    break;
+  default:
+    put_bomb(s);
     break;
   }
   id = message_new(w, 30, RILL_TEXT);
@@ -217,7 +237,7 @@ static void put_requests(script *s) {
       "5\r\nhello\r\n6\r\n again\r\n0\r\n\r\n",
       "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
       "Content-Length: 2\r\n\r\nok",
-      "GET /plain HTTP/1.1\r\nHost: a\r\n\r\n",
+      "GET /plain/0 HTTP/1.1\r\nHost: a\r\n\r\n",
       "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n"};
   world *w = s->w;
   uint32_t n = 1 + sim_below(w, 6);
@@ -291,7 +311,11 @@ static void compose(script *s) {
     put_frames(s, 20);
     break;
   case SCRIPT_HALF_OPEN:
-    request(s, path, auth, deflate);
+    if (sim_chance(w, 30))
+      put_text(s, "POST /echo HTTP/1.1\r\nHost: a\r\n"
+                  "Content-Length: 90\r\n\r\nnot all of it");
+    else
+      request(s, path, auth, deflate);
     s->len = sim_below(w, (uint32_t)s->len + 1);
     s->drip = sim_below(w, 3) * 2;
     break;

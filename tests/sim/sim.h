@@ -48,7 +48,8 @@
   X(ASYNC_JOIN)                                                                \
   X(LARGE)                                                                     \
   X(TIGHT)                                                                     \
-  X(BURST)
+  X(BURST)                                                                     \
+  X(ADMIT)
 
 enum {
 #define SIM_X(name) FAULT_##name,
@@ -278,5 +279,7 @@ void flow_whole(world *w, const flow *f, const char *when, uint64_t who,
 
 /* ---- scenario.c ---- */
 void scene_run(world *w);
+/* What all runs have counted. */
+void scene_print_tally(void);
 
 #endif
