@@ -2,7 +2,7 @@
  * dial.c - the client's side of the opening handshake (RFC 6455 4.1): the
  * states DIAL and HELLO.
  */
-#include "client/dial.h"
+#include <rill/client.h>
 
 #include <mbedtls/base64.h>
 
@@ -10,243 +10,6 @@
 #include "hub/request.h"
 #include "wire/deflate.h"
 #include "wire/url.h"
-
-void rill__dial_free(rill_conn *c) {
-  struct rill__dial *d = c->extra->dial;
-
-  rill__bytes_finish(&d->url);
-  rill__bytes_finish(&d->request);
-  rill__free(&c->hub->alloc, d, sizeof *d);
-  c->extra->dial = NULL;
-}
-
-void rill__dial_fail(rill_conn *c, rill_cause cause, int status,
-                     const char *reason) {
-  rill__peer *p = c->peer;
-
-  if (p != NULL) {
-    rill__peer_unbind(p);
-    rill__peer_end(p, cause, RILL_CLOSE_ABNORMAL, 0, (unsigned)status,
-                   rill_s(reason));
-  }
-  rill__conn_kill(c);
-}
-
-static int make_key(rill_hub *hub, char key[25]) {
-  uint8_t nonce[16];
-  size_t len;
-
-  if (rill__hub_random(hub, nonce, sizeof nonce) != 0)
-    return RILL_ERR_RANDOM;
-  return mbedtls_base64_encode((uint8_t *)key, 25, &len, nonce,
-                               sizeof nonce) == 0
-             ? 0
-             : RILL_ERR_RANDOM;
-}
-
-static void header(rill__bytes *out, const char *name, const char *value) {
-  rill__http_add_header(out, rill_s(name), rill_s(value));
-}
-
-/* The options of a dialed peer: a copy that lives as long as it. */
-typedef struct own_opts {
-  rill_route_opts opts;
-  size_t size;
-  const char *names[];
-} own_opts;
-
-static rill_route_opts *copy_opts(rill_hub *hub, const rill_dial_opts *from) {
-  size_t size = sizeof(own_opts) + from->nsubprotocols * sizeof(char *);
-  own_opts *own;
-  char *text;
-
-  for (size_t i = 0; i < from->nsubprotocols; i++)
-    size += rill_s(from->subprotocols[i]).len + 1;
-  own = rill__calloc(&hub->alloc, size);
-  if (own == NULL)
-    return NULL;
-  own->size = size;
-  own->opts.handlers =
-      from->handlers != NULL ? from->handlers : &rill__no_handlers;
-  own->opts.arg = from->arg;
-  own->opts.deflate = from->deflate;
-  own->opts.subprotocols = own->names;
-  own->opts.nsubprotocols = from->nsubprotocols;
-  text = (char *)&own->names[from->nsubprotocols];
-  for (size_t i = 0; i < from->nsubprotocols; i++) {
-    size_t len = rill_s(from->subprotocols[i]).len + 1;
-    memcpy(text, from->subprotocols[i], len);
-    own->names[i] = text;
-    text += len;
-  }
-  return &own->opts;
-}
-
-void rill__dial_opts_free(rill_hub *hub, rill_route_opts *opts) {
-  own_opts *own = RILL__CONTAINER(opts, own_opts, opts);
-  rill__free(&hub->alloc, own, own->size);
-}
-
-/* "a, b" of the subprotocols. */
-static void add_protocols(struct rill__dial *d, const rill_dial_opts *opts) {
-  rill__bytes list;
-
-  if (opts->nsubprotocols == 0)
-    return;
-  rill__bytes_init(&list, d->request.alloc);
-  for (size_t i = 0; i < opts->nsubprotocols; i++) {
-    rill_str name = rill_s(opts->subprotocols[i]);
-    if (i > 0)
-      rill__bytes_str(&list, ", ");
-    rill__bytes_add(&list, name.ptr, name.len);
-  }
-  if (list.failed)
-    d->request.failed = true;
-  else
-    rill__http_add_header(&d->request, rill_s("Sec-WebSocket-Protocol"),
-                          (rill_str){(char *)list.data, list.len});
-  rill__bytes_finish(&list);
-}
-
-static int write_request(rill_hub *hub, struct rill__dial *d,
-                         const rill__url *url, const rill_dial_opts *opts) {
-  rill__bytes *out = &d->request;
-  char key[25], offer[160];
-
-  if (make_key(hub, key) != 0)
-    return RILL_ERR_RANDOM;
-  rill__ws_accept_key(rill_s(key), d->accept);
-  rill__http_begin_request(out, rill_s("GET"), url->target);
-  rill__http_add_header(out, rill_s("Host"), url->authority);
-  header(out, "Upgrade", "websocket");
-  header(out, "Connection", "Upgrade");
-  header(out, "Sec-WebSocket-Key", key);
-  header(out, "Sec-WebSocket-Version", "13");
-  if (opts->origin != NULL)
-    header(out, "Origin", opts->origin);
-  add_protocols(d, opts);
-  if (opts->deflate.enabled) {
-    rill__pmd_offer(&opts->deflate, offer);
-    header(out, "Sec-WebSocket-Extensions", offer);
-  }
-  for (size_t i = 0; i < opts->nheaders; i++)
-    header(out, opts->headers[i].name, opts->headers[i].value);
-  rill__http_end(out);
-  return out->failed ? RILL_ERR_NOMEM : 0;
-}
-
-/* Decimal, 1 to 65535: rill__url_parse has checked. */
-static uint16_t port_of(rill_str s) {
-  unsigned n = 0;
-
-  for (size_t i = 0; i < s.len; i++)
-    n = n * 10 + (unsigned)(s.ptr[i] - '0');
-  return (uint16_t)n;
-}
-
-static bool opts_ok(const rill_dial_opts *opts) {
-  for (size_t i = 0; i < opts->nheaders; i++)
-    if (!rill__http_is_token(rill_s(opts->headers[i].name)) ||
-        !rill__http_is_value(rill_s(opts->headers[i].value)))
-      return false;
-  for (size_t i = 0; i < opts->nsubprotocols; i++)
-    if (!rill__http_is_token(rill_s(opts->subprotocols[i])))
-      return false;
-  return rill__pmd_opts_ok(&opts->deflate) &&
-         opts->nsubprotocols < UINT8_MAX &&
-         (opts->origin == NULL || rill__http_is_value(rill_s(opts->origin)));
-}
-
-static int prepare(rill_conn *c, rill_str text, const rill_dial_opts *opts) {
-  rill_hub *hub = c->hub;
-  rill__conn_extra *x = rill__conn_extra_of(c);
-  struct rill__dial *d;
-  rill__url url;
-
-  if (x == NULL)
-    return RILL_ERR_NOMEM;
-  d = rill__calloc(&hub->alloc, sizeof *d);
-  if (d == NULL)
-    return RILL_ERR_NOMEM;
-  x->dial = d;
-  rill__bytes_init(&d->url, &hub->alloc);
-  rill__bytes_init(&d->request, &hub->alloc);
-  rill__bytes_add(&d->url, text.ptr, text.len);
-  if (d->url.failed)
-    return RILL_ERR_NOMEM;
-  text.ptr = (const char *)d->url.data;
-  if (rill__url_parse(text, &url) != 0 || url.secure)
-    return RILL_ERR_ARG;
-  d->target = (rill_dial_target){url.host, port_of(url.port), url.unix_path};
-  return write_request(hub, d, &url, opts);
-}
-
-int rill_dial(rill_peer *out, rill_hub *hub, const char *url,
-              const rill_dial_opts *opts, rill_time now) {
-  static const rill_dial_opts none;
-  rill_route_opts *own = NULL;
-  rill__peer *p = NULL;
-  rill_conn *c;
-  int rv;
-
-  if (out != NULL)
-    *out = (rill_peer){0};
-  if (opts == NULL)
-    opts = &none;
-  if (now > hub->now)
-    hub->now = now;
-  if (!opts_ok(opts))
-    return RILL_ERR_ARG;
-  if (hub->nconns >= hub->config.limits.conns) {
-    hub->metrics.limit_conns++;
-    return RILL_ERR_LIMIT;
-  }
-  if (hub->draining)
-    return RILL_ERR_LIMIT;
-  rv = rill__conn_make(&c, hub, RILL__DIAL);
-  if (rv != 0)
-    return rv;
-  rv = prepare(c, rill_s(url), opts);
-  if (rv == 0)
-    own = copy_opts(hub, opts);
-  if (own != NULL)
-    p = rill__peer_new(hub, own);
-  if (p == NULL) {
-    if (own != NULL)
-      rill__dial_opts_free(hub, own);
-    c->state = RILL__DEAD;
-    rill__conn_drop(c);
-    return rv != 0 ? rv : RILL_ERR_NOMEM;
-  }
-  p->dialed = true;
-  p->conn = c;
-  c->peer = p;
-  c->since = rill__after(hub->now, hub->config.limits.head_ms);
-  rill__conn_arm(c);
-  rill__conn_ready(c);
-  if (out != NULL)
-    *out = rill__peer_handle(p);
-  return 0;
-}
-
-const rill_dial_target *rill_dial_target_of(const rill_conn *c) {
-  return c->extra != NULL && c->extra->dial != NULL ? &c->extra->dial->target
-                                                    : NULL;
-}
-
-void rill_dialed(rill_conn *c, int error, rill_time now) {
-  rill__hub_enter(c->hub, now);
-  if (c->state == RILL__DIAL && error != 0) {
-    rill__dial_fail(c, RILL_CAUSE_DIAL, 0, rill_strerror(error));
-  } else if (c->state == RILL__DIAL) {
-    struct rill__dial *d = c->extra->dial;
-    c->state = RILL__HELLO;
-    if (rill__conn_write(c, d->request.data, d->request.len))
-      rill__conn_ready(c);
-    rill__bytes_finish(&d->request);
-  }
-  rill__hub_leave(c->hub);
-}
 
 /* The subprotocol of the answer must be one that was asked for. */
 static bool take_subprotocol(rill_conn *c, rill_str answer) {
@@ -321,11 +84,11 @@ static void open_peer(rill_conn *c) {
 }
 
 static int out_of_memory(rill_conn *c) {
-  rill__dial_fail(c, RILL_CAUSE_NOMEM, 0, no_memory);
+  rill__conn_dial_fail(c, RILL_CAUSE_NOMEM, 0, no_memory);
   return RILL_ERR_NOMEM;
 }
 
-int rill__dial_input(rill_conn *c, uint8_t *data, size_t len) {
+static int read_answer(rill_conn *c, uint8_t *data, size_t len) {
   size_t used = 0;
   rill__http_step step;
   const char *reason;
@@ -341,7 +104,7 @@ int rill__dial_input(rill_conn *c, uint8_t *data, size_t len) {
     rill__http_error e = rill__http_error_of(c->http);
     if (e.status == 503)
       return out_of_memory(c);
-    rill__dial_fail(c, RILL_CAUSE_PROTO, 0, e.reason);
+    rill__conn_dial_fail(c, RILL_CAUSE_PROTO, 0, e.reason);
     return RILL_ERR_PROTO;
   }
   reason = judge(c);
@@ -349,10 +112,215 @@ int rill__dial_input(rill_conn *c, uint8_t *data, size_t len) {
     return out_of_memory(c);
   if (reason != NULL) {
     int status = rill__http_head_of(c->http)->status;
-    rill__dial_fail(c, status == 101 ? RILL_CAUSE_PROTO : RILL_CAUSE_REFUSED,
+    rill__conn_dial_fail(c, status == 101 ? RILL_CAUSE_PROTO : RILL_CAUSE_REFUSED,
                     status == 101 ? 0 : status, reason);
     return RILL_ERR_PROTO;
   }
   open_peer(c);
   return rill__conn_early(c, data + used, len - used);
+}
+
+static int make_key(rill_hub *hub, char key[25]) {
+  uint8_t nonce[16];
+  size_t len;
+
+  if (rill__hub_random(hub, nonce, sizeof nonce) != 0)
+    return RILL_ERR_RANDOM;
+  return mbedtls_base64_encode((uint8_t *)key, 25, &len, nonce,
+                               sizeof nonce) == 0
+             ? 0
+             : RILL_ERR_RANDOM;
+}
+
+static void header(rill__bytes *out, const char *name, const char *value) {
+  rill__http_add_header(out, rill_s(name), rill_s(value));
+}
+
+static rill_route_opts *copy_opts(rill_hub *hub, const rill_dial_opts *from) {
+  size_t size = sizeof(rill__own_opts) + from->nsubprotocols * sizeof(char *);
+  rill__own_opts *own;
+  char *text;
+
+  for (size_t i = 0; i < from->nsubprotocols; i++)
+    size += rill_s(from->subprotocols[i]).len + 1;
+  own = rill__calloc(&hub->alloc, size);
+  if (own == NULL)
+    return NULL;
+  own->size = size;
+  own->opts.handlers =
+      from->handlers != NULL ? from->handlers : &rill__no_handlers;
+  own->opts.arg = from->arg;
+  own->opts.deflate = from->deflate;
+  own->opts.subprotocols = own->names;
+  own->opts.nsubprotocols = from->nsubprotocols;
+  text = (char *)&own->names[from->nsubprotocols];
+  for (size_t i = 0; i < from->nsubprotocols; i++) {
+    size_t len = rill_s(from->subprotocols[i]).len + 1;
+    memcpy(text, from->subprotocols[i], len);
+    own->names[i] = text;
+    text += len;
+  }
+  return &own->opts;
+}
+
+/* "a, b" of the subprotocols. */
+static void add_protocols(rill__dial *d, const rill_dial_opts *opts) {
+  rill__bytes list;
+
+  if (opts->nsubprotocols == 0)
+    return;
+  rill__bytes_init(&list, d->request.alloc);
+  for (size_t i = 0; i < opts->nsubprotocols; i++) {
+    rill_str name = rill_s(opts->subprotocols[i]);
+    if (i > 0)
+      rill__bytes_str(&list, ", ");
+    rill__bytes_add(&list, name.ptr, name.len);
+  }
+  if (list.failed)
+    d->request.failed = true;
+  else
+    rill__http_add_header(&d->request, rill_s("Sec-WebSocket-Protocol"),
+                          (rill_str){(char *)list.data, list.len});
+  rill__bytes_finish(&list);
+}
+
+static int write_request(rill_hub *hub, rill__dial *d,
+                         const rill__url *url, const rill_dial_opts *opts) {
+  rill__bytes *out = &d->request;
+  char key[25], offer[160];
+
+  if (make_key(hub, key) != 0)
+    return RILL_ERR_RANDOM;
+  rill__ws_accept_key(rill_s(key), d->accept);
+  rill__http_begin_request(out, rill_s("GET"), url->target);
+  rill__http_add_header(out, rill_s("Host"), url->authority);
+  header(out, "Upgrade", "websocket");
+  header(out, "Connection", "Upgrade");
+  header(out, "Sec-WebSocket-Key", key);
+  header(out, "Sec-WebSocket-Version", "13");
+  if (opts->origin != NULL)
+    header(out, "Origin", opts->origin);
+  add_protocols(d, opts);
+  if (opts->deflate.enabled) {
+    rill__pmd_offer(&opts->deflate, offer);
+    header(out, "Sec-WebSocket-Extensions", offer);
+  }
+  for (size_t i = 0; i < opts->nheaders; i++)
+    header(out, opts->headers[i].name, opts->headers[i].value);
+  rill__http_end(out);
+  return out->failed ? RILL_ERR_NOMEM : 0;
+}
+
+/* Decimal, 1 to 65535: rill__url_parse has checked. */
+static uint16_t port_of(rill_str s) {
+  unsigned n = 0;
+
+  for (size_t i = 0; i < s.len; i++)
+    n = n * 10 + (unsigned)(s.ptr[i] - '0');
+  return (uint16_t)n;
+}
+
+static bool opts_ok(const rill_dial_opts *opts) {
+  for (size_t i = 0; i < opts->nheaders; i++)
+    if (!rill__http_is_token(rill_s(opts->headers[i].name)) ||
+        !rill__http_is_value(rill_s(opts->headers[i].value)))
+      return false;
+  for (size_t i = 0; i < opts->nsubprotocols; i++)
+    if (!rill__http_is_token(rill_s(opts->subprotocols[i])))
+      return false;
+  return rill__pmd_opts_ok(&opts->deflate) &&
+         opts->nsubprotocols < UINT8_MAX &&
+         (opts->origin == NULL || rill__http_is_value(rill_s(opts->origin)));
+}
+
+static int prepare(rill_conn *c, rill_str text, const rill_dial_opts *opts) {
+  rill_hub *hub = c->hub;
+  rill__conn_extra *x = rill__conn_extra_of(c);
+  rill__dial *d;
+  rill__url url;
+
+  if (x == NULL)
+    return RILL_ERR_NOMEM;
+  d = rill__calloc(&hub->alloc, sizeof *d);
+  if (d == NULL)
+    return RILL_ERR_NOMEM;
+  x->dial = d;
+  d->input = read_answer;
+  rill__bytes_init(&d->url, &hub->alloc);
+  rill__bytes_init(&d->request, &hub->alloc);
+  rill__bytes_add(&d->url, text.ptr, text.len);
+  if (d->url.failed)
+    return RILL_ERR_NOMEM;
+  text.ptr = (const char *)d->url.data;
+  if (rill__url_parse(text, &url) != 0 || url.secure)
+    return RILL_ERR_ARG;
+  d->target = (rill_dial_target){url.host, port_of(url.port), url.unix_path};
+  return write_request(hub, d, &url, opts);
+}
+
+int rill_dial(rill_peer *out, rill_hub *hub, const char *url,
+              const rill_dial_opts *opts, rill_time now) {
+  static const rill_dial_opts none;
+  rill_route_opts *own = NULL;
+  rill__peer *p = NULL;
+  rill_conn *c;
+  int rv;
+
+  if (out != NULL)
+    *out = (rill_peer){0};
+  if (opts == NULL)
+    opts = &none;
+  if (now > hub->now)
+    hub->now = now;
+  if (!opts_ok(opts))
+    return RILL_ERR_ARG;
+  if (hub->nconns >= hub->config.limits.conns) {
+    hub->metrics.limit_conns++;
+    return RILL_ERR_LIMIT;
+  }
+  if (hub->draining)
+    return RILL_ERR_LIMIT;
+  rv = rill__conn_make(&c, hub, RILL__DIAL);
+  if (rv != 0)
+    return rv;
+  rv = prepare(c, rill_s(url), opts);
+  if (rv == 0)
+    own = copy_opts(hub, opts);
+  if (own != NULL)
+    p = rill__peer_new(hub, own);
+  if (p == NULL) {
+    if (own != NULL)
+      rill__own_opts_free(hub, own);
+    c->state = RILL__DEAD;
+    rill__conn_drop(c);
+    return rv != 0 ? rv : RILL_ERR_NOMEM;
+  }
+  p->dialed = true;
+  p->conn = c;
+  c->peer = p;
+  c->since = rill__after(hub->now, hub->config.limits.head_ms);
+  rill__conn_arm(c);
+  rill__conn_ready(c);
+  if (out != NULL)
+    *out = rill__peer_handle(p);
+  return 0;
+}
+
+const rill_dial_target *rill_dial_target_of(const rill_conn *c) {
+  return c->extra != NULL && c->extra->dial != NULL ? &c->extra->dial->target
+                                                    : NULL;
+}
+
+void rill_dialed(rill_conn *c, int error, rill_time now) {
+  rill__hub_enter(c->hub, now);
+  if (c->state == RILL__DIAL && error != 0) {
+    rill__conn_dial_fail(c, RILL_CAUSE_DIAL, 0, rill_strerror(error));
+  } else if (c->state == RILL__DIAL) {
+    rill__dial *d = c->extra->dial;
+    c->state = RILL__HELLO;
+    if (rill__conn_write(c, d->request.data, d->request.len))
+      rill__conn_ready(c);
+    rill__bytes_finish(&d->request);
+  }
+  rill__hub_leave(c->hub);
 }

@@ -45,8 +45,11 @@ static void extra_free(rill_conn *c) {
     return;
   rill__bytes_finish(&c->extra->held);
   rill__bytes_finish(&c->extra->address);
-  if (c->extra->dial != NULL)
-    rill__dial_free(c);
+  if (c->extra->dial != NULL) {
+    rill__bytes_finish(&c->extra->dial->url);
+    rill__bytes_finish(&c->extra->dial->request);
+    rill__free(&c->hub->alloc, c->extra->dial, sizeof *c->extra->dial);
+  }
   rill__free(&c->hub->alloc, c->extra, sizeof *c->extra);
   c->extra = NULL;
 }
@@ -212,6 +215,18 @@ void rill__conn_kill(rill_conn *c) {
   rill__conn_ready(c);
 }
 
+void rill__conn_dial_fail(rill_conn *c, rill_cause cause, int status,
+                          const char *reason) {
+  rill__peer *p = c->peer;
+
+  if (p != NULL) {
+    rill__peer_unbind(p);
+    rill__peer_end(p, cause, RILL_CLOSE_ABNORMAL, 0, (unsigned)status,
+                   rill_s(reason));
+  }
+  rill__conn_kill(c);
+}
+
 bool rill__conn_write(rill_conn *c, const void *data, size_t len) {
   rill_hub *hub = c->hub;
   bool own, ok;
@@ -241,7 +256,7 @@ bool rill__conn_write(rill_conn *c, const void *data, size_t len) {
 static int input(rill_conn *c, uint8_t *data, size_t len) {
   switch ((rill__state)c->state) {
   case RILL__HELLO:
-    return rill__dial_input(c, data, len);
+    return c->extra->dial->input(c, data, len);
   case RILL__HTTP:
     return rill__conn_http_input(c, data, len);
   case RILL__OPEN:
@@ -326,7 +341,7 @@ void rill_feed_end(rill_conn *c, int error, rill_time now) {
   switch ((rill__state)c->state) {
   case RILL__DIAL:
   case RILL__HELLO:
-    rill__dial_fail(c, RILL_CAUSE_DIAL, 0, "the connection was closed");
+    rill__conn_dial_fail(c, RILL_CAUSE_DIAL, 0, "the connection was closed");
     break;
   case RILL__OPEN:
   case RILL__CLOSING:

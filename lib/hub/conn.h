@@ -51,6 +51,15 @@ enum {
   RILL__LISTED = 8192    /* in hub->conns */
 };
 
+/* What an outbound conn knows until it is open; client/dial.c makes it. */
+typedef struct rill__dial {
+  rill_dial_target target;
+  rill__bytes url;     /* what target points into */
+  rill__bytes request; /* the whole opening handshake */
+  char accept[29];     /* the Sec-WebSocket-Accept to expect */
+  int (*input)(rill_conn *c, uint8_t *data, size_t len); /* in HELLO */
+} rill__dial;
+
 /* What few conns need, made when needed. */
 typedef struct rill__conn_extra {
   rill__bytes held;           /* input that a pause keeps */
@@ -60,7 +69,7 @@ typedef struct rill__conn_extra {
   uint8_t pong[125];          /* the newest unanswered ping's payload */
   uint8_t pong_len;
   rill__bytes address;        /* where it is not the address record's */
-  struct rill__dial *dial;    /* of an outbound conn; client/dial.c */
+  rill__dial *dial;           /* of an outbound conn */
   bool held_due;              /* HTTP: the next tick feeds what is held */
 } rill__conn_extra;
 
@@ -122,6 +131,9 @@ bool rill__conn_write(rill_conn *c, const void *data, size_t len);
 void rill__conn_flush(rill_conn *c);
 /* Ends at once. */
 void rill__conn_kill(rill_conn *c);
+/* Ends a conn in DIAL or HELLO: it did not come to be open. */
+void rill__conn_dial_fail(rill_conn *c, rill_cause cause, int status,
+                          const char *reason);
 
 /* Feeds what a pause has kept, as far as it goes. */
 void rill__conn_feed_held(rill_conn *c);
@@ -170,12 +182,5 @@ int rill__conn_queue(rill_conn *c, rill__chunk *chunk, uint32_t from,
 /* Queues |chunk|, a key and one frame, or puts it in an older one's place. */
 int rill__conn_queue_keyed(rill_conn *c, rill__chunk *chunk,
                            rill_overflow overflow);
-
-/* ---- client/dial.c: DIAL and HELLO ---- */
-void rill__dial_opts_free(rill_hub *hub, rill_route_opts *opts);
-int rill__dial_input(rill_conn *c, uint8_t *data, size_t len);
-void rill__dial_free(rill_conn *c);
-void rill__dial_fail(rill_conn *c, rill_cause cause, int status,
-                     const char *reason);
 
 #endif

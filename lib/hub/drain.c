@@ -41,7 +41,7 @@ static void close_idle(rill_hub *hub) {
     if (c->state == RILL__HTTP && c->http == NULL)
       rill__conn_flush(c);
     else if (c->state == RILL__DIAL || c->state == RILL__HELLO)
-      rill__dial_fail(c, RILL_CAUSE_DRAIN, 0, "draining");
+      rill__conn_dial_fail(c, RILL_CAUSE_DRAIN, 0, "draining");
   }
 }
 

@@ -195,7 +195,7 @@ static void conn_due(rill_conn *c) {
   switch ((rill__state)c->state) {
   case RILL__DIAL:
   case RILL__HELLO:
-    rill__dial_fail(c, RILL_CAUSE_DIAL, 0, "no answer in time");
+    rill__conn_dial_fail(c, RILL_CAUSE_DIAL, 0, "no answer in time");
     break;
   case RILL__HTTP:
   case RILL__VERDICT:

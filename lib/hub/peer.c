@@ -88,6 +88,11 @@ rill__peer_rare *rill__peer_rare_of(rill__peer *p) {
   return p->rare;
 }
 
+void rill__own_opts_free(rill_hub *hub, rill_route_opts *opts) {
+  rill__own_opts *own = RILL__CONTAINER(opts, rill__own_opts, opts);
+  rill__free(&hub->alloc, own, own->size);
+}
+
 static void undue(rill__peer *p) {
   rill_hub *hub = p->hub;
   rill__peer **at = &hub->due;
@@ -112,7 +117,7 @@ void rill__peer_free(rill__peer *p) {
   rill__user_remove(p);
   rill__free(&hub->alloc, p->rare, sizeof *p->rare);
   if (p->dialed)
-    rill__dial_opts_free(hub, p->opts);
+    rill__own_opts_free(hub, p->opts);
   if (p->conn != NULL)
     p->conn->peer = NULL;
   memset(p, 0, sizeof *p);

@@ -77,6 +77,14 @@ static inline rill_peer rill__peer_handle(const rill__peer *p) {
   return (rill_peer){p->hub, p->slot, p->generation};
 }
 
+/* The options of a dialed peer: a copy that lives as long as it. */
+typedef struct rill__own_opts {
+  rill_route_opts opts;
+  size_t size;
+  const char *names[];
+} rill__own_opts;
+void rill__own_opts_free(rill_hub *hub, rill_route_opts *opts);
+
 /* |opts| is borrowed, its handlers are not NULL.  NULL: no memory. */
 rill__peer *rill__peer_new(rill_hub *hub, rill_route_opts *opts);
 rill__peer_rare *rill__peer_rare_of(rill__peer *p); /* NULL: no memory */
