@@ -80,10 +80,23 @@ rill__route *rill__route_find(const rill_hub *hub, rill_str method,
   return best;
 }
 
+static rill_str method_of(const rill__route *r) {
+  return r->fn != NULL ? r->method : rill_s("GET");
+}
+
+/* Has a route before |r| the same method at |path|? */
+static bool named(const rill_hub *hub, rill_str path, const rill__route *r) {
+  for (const rill__route *o = hub->routes; o != r; o = o->next)
+    if (matches(o->pattern, path) && (o->fn != NULL) == (r->fn != NULL) &&
+        rill_str_eq(method_of(o), method_of(r)))
+      return true;
+  return false;
+}
+
 void rill__route_allow(const rill_hub *hub, rill_str path, rill__bytes *out) {
   for (const rill__route *r = hub->routes; r != NULL; r = r->next) {
-    rill_str method = r->fn != NULL ? r->method : rill_s("GET");
-    if (!matches(r->pattern, path))
+    rill_str method = method_of(r);
+    if (!matches(r->pattern, path) || named(hub, path, r))
       continue;
     if (out->len > 0)
       rill__bytes_str(out, ", ");

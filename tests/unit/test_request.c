@@ -61,6 +61,7 @@ static void begin(pair *p, plan *d) {
   assert_int_equal(rill_handle(p->hub, "POST", "/post", pair_request, p), 0);
   assert_int_equal(rill_handle(p->hub, "*", "/any", pair_request, p), 0);
   assert_int_equal(rill_handle(p->hub, "GET", "/p/:id", pair_request, p), 0);
+  assert_int_equal(rill_handle(p->hub, "GET", "/p/one", pair_request, p), 0);
 }
 
 static void test_request_answer(void **state) {
@@ -276,6 +277,8 @@ static void test_request_refusals_are_json(void **state) {
       {"POST /get HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", 405,
        "GET, HEAD"},
       {"GET /post HTTP/1.1\r\nHost: h\r\n\r\n", 405, "POST"},
+      {"PUT /p/one HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", 405,
+       "GET, HEAD"}, /* two patterns, named once */
       {"GET /ws HTTP/1.1\r\nHost: h\r\n\r\n", 426, NULL},
       {"GET /get HTTP/1.1\r\n\r\n", 400, NULL},
       {"GET /get HTTP/2.0\r\nHost: h\r\n\r\n", 505, NULL},
