@@ -213,7 +213,7 @@ $(B)/tests/bench/micro_ws: $(B)/tests/bench/micro_ws.o $(STATIC)
 $(B)/tests/bench/lws_peer: $(B)/tests/bench/lws_peer.o
 	$(call say,LD,$@) $(LINK) -o $@ $^ -lwebsockets
 bench: all $(BENCH)
-	@python3 tests/bench/run.py --build $(B)
+	@python3 tests/bench/run.py --build $(B) $(BENCH_FLAGS)
 
 demo: $(B)/examples/chat
 	@echo "open http://127.0.0.1:8080/ in two windows; ctrl-c ends it"

@@ -37,13 +37,20 @@ void rill__conn_ws_open(rill_conn *c) {
   rill__conn_ready(c);
 }
 
-/* No more messages in or out of rooms. */
+/*
+ * Hands out what comes before a close.  That may end this very conn, for
+ * being slow; so it is the first thing that a close does.
+ */
+static void hand_out(rill_conn *c) {
+  rill__fanout_close(c->hub, &c->hub->fanout);
+}
+
+/* No more messages in or out of rooms; hand_out went before. */
 static void stop(rill_conn *c) {
   rill_hub *hub = c->hub;
 
   if (c->peer == NULL || !c->peer->open)
     return;
-  rill__fanout_close(hub, &hub->fanout);
   c->peer->open = false;
   hub->fanout.all.n[c->variant]--;
   hub->peers.open--;
@@ -81,7 +88,6 @@ static bool send_close(rill_conn *c, unsigned code, rill_str reason) {
   uint8_t payload[125];
   size_t len = 0;
 
-  rill__fanout_close(c->hub, &c->hub->fanout);
   if (code != RILL_CLOSE_NONE) {
     payload[0] = (uint8_t)(code >> 8);
     payload[1] = (uint8_t)code;
@@ -95,9 +101,8 @@ static bool send_close(rill_conn *c, unsigned code, rill_str reason) {
 
 void rill__conn_ws_close(rill_conn *c, rill_cause cause, unsigned code,
                          rill_str reason) {
-  if (c->state != RILL__OPEN)
-    return;
-  if (!send_close(c, code, reason))
+  hand_out(c);
+  if (c->state != RILL__OPEN || !send_close(c, code, reason))
     return;
   stop(c);
   c->cause = (uint8_t)cause;
@@ -112,6 +117,9 @@ void rill__conn_ws_close(rill_conn *c, rill_cause cause, unsigned code,
 
 void rill__conn_ws_fail(rill_conn *c, rill_cause cause, unsigned code,
                         const char *reason) {
+  hand_out(c);
+  if (c->state >= RILL__FLUSH)
+    return;
   if (c->state == RILL__OPEN) {
     stop(c);
     if (cause == RILL_CAUSE_SLOW || cause == RILL_CAUSE_OVERLOAD)
@@ -126,6 +134,7 @@ void rill__conn_ws_fail(rill_conn *c, rill_cause cause, unsigned code,
 }
 
 void rill__conn_ws_cut(rill_conn *c, rill_cause cause, const char *reason) {
+  hand_out(c);
   if (c->state == RILL__DEAD)
     return;
   if (c->peer != NULL) {
@@ -141,6 +150,9 @@ static void on_close_frame(rill_conn *c, unsigned code, rill_str reason) {
   bool ours = c->state == RILL__CLOSING;
   rill_cause cause = ours ? (rill_cause)c->cause : RILL_CAUSE_PEER;
 
+  hand_out(c);
+  if (c->state >= RILL__FLUSH)
+    return;
   if (!ours && !send_close(c, code, (rill_str){0}))
     return;
   end(c, cause, code, reason);

@@ -77,9 +77,11 @@ static char lower(char c) {
 bool rill__http_same(rill_str a, const char *b) {
   size_t i = 0;
 
-  while (i < a.len && b[i] != '\0' && lower(a.ptr[i]) == lower(b[i]))
+  if (a.len != strlen(b)) /* most names differ in it already */
+    return false;
+  while (i < a.len && lower(a.ptr[i]) == lower(b[i]))
     i++;
-  return i == a.len && b[i] == '\0';
+  return i == a.len;
 }
 
 /* The length of the part in brackets, or 0. */
