@@ -7,7 +7,7 @@ import os
 import struct
 import zlib
 
-DIALED, DEFLATE, PROGRAM, COOKED, HELLO, RULES = 1, 2, 4, 8, 16, 32
+DIALED, DEFLATE, PROGRAM, COOKED, HELLO, LONG_TURNS = 1, 2, 4, 8, 16, 32
 OUT = 'tests/fuzz/corpus/session'
 MASK = bytes([0x37, 0xfa, 0x21, 0x3d])
 
@@ -178,7 +178,7 @@ def main():
     for name, data in PROGRAMS.items():
         hello = 0 if name == 'later' else HELLO
         write('program-' + name, PROGRAM | hello | DEFLATE, data)
-        write('client-program-' + name, PROGRAM | HELLO | DIALED | RULES,
+        write('client-program-' + name, PROGRAM | HELLO | DIALED | LONG_TURNS,
               data)
 
 

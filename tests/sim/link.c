@@ -86,8 +86,7 @@ static void add_segment(world *w, lane *p, size_t len) {
       p->first = 0;
     } else {
       p->segments_cap = p->segments_cap * 2 + 8;
-      p->segments =
-          realloc(p->segments, p->segments_cap * sizeof *p->segments);
+      p->segments = realloc(p->segments, p->segments_cap * sizeof *p->segments);
       if (p->segments == NULL)
         abort();
     }

@@ -40,9 +40,10 @@ void message_forbid(world *w, uint32_t id) {
 
 /* Words of a small vocabulary: it compresses, but not by a hundred. */
 static void fill_text(uint8_t *p, size_t n, uint64_t x) {
-  static const char *const words[8] = {"rill ", "stream", "\xc3\xa9t\xc3\xa9 ",
-                                       "\xe2\x82\xac", "\xf0\x9f\x98\x80",
-                                       "0123456789", "aaaaaaaaaa", "{\"k\":"};
+  static const char *const words[8] = {
+      "rill ",        "stream",           "\xc3\xa9t\xc3\xa9 ",
+      "\xe2\x82\xac", "\xf0\x9f\x98\x80", "0123456789",
+      "aaaaaaaaaa",   "{\"k\":"};
   size_t at = 0;
 
   while (at < n) {
@@ -155,6 +156,21 @@ static bool got_keyed(flow *f, uint32_t id) {
   return false;
 }
 
+/*
+ * Need the message at |k| not have come?  Or was it what was taken for an
+ * equal one before it, which need not have come itself?
+ */
+static bool excused(const flow *f, size_t k) {
+  const struct entry *e = &f->v[k];
+
+  if (e->key != 0 || e->may_drop || e->maybe || k < f->droppable)
+    return true;
+  for (size_t i = 0; i < k; i++)
+    if (f->v[i].id == e->id && f->v[i].seen && excused(f, i))
+      return true;
+  return false;
+}
+
 void flow_got(world *w, flow *f, rill_kind kind, const void *data, size_t len,
               uint32_t *id_out) {
   uint32_t id = identify(w, kind, data, len);
@@ -171,8 +187,7 @@ void flow_got(world *w, flow *f, rill_kind kind, const void *data, size_t len,
                id, f->next);
   }
   for (size_t k = f->next; k < i; k++)
-    if (f->v[k].key == 0 && !f->v[k].may_drop && !f->v[k].maybe &&
-        k >= f->droppable)
+    if (!excused(f, k))
       sim_breach(w, "I-NOGAP", "a message was left out", f->v[k].id, id);
   f->v[i].seen = true;
   f->next = i + 1;
@@ -185,7 +200,7 @@ void flow_whole(world *w, const flow *f, const char *when, uint64_t who,
     if (e->seen || e->maybe)
       continue;
     ++*dropped;
-    if (!e->may_drop && i >= f->droppable)
+    if (!excused(f, i))
       sim_breach(w, "I-LOST", when, who, e->id);
   }
 }

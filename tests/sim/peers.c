@@ -16,7 +16,9 @@ static pair *pair_of(world *w, rill_peer peer, const char *what) {
   return p;
 }
 
-static void touched(pair *p) { p->client_node->turn_open = true; }
+static void touched(pair *p) {
+  p->client_node->turn_open = true;
+}
 
 static void send_up(world *w, pair *p) {
   uint32_t max = w->nodes[0].limits.message_bytes, id;
@@ -187,13 +189,12 @@ static const rill_handlers handlers = {on_open, on_message, on_drain, NULL,
                                        on_close};
 
 void peers_dial(world *w) {
-  static const char *const auths[] = {"now", "now", "now", "now", "later",
-                                      "reject", "silent"};
+  static const char *const auths[] = {"now",   "now",    "now",   "now",
+                                      "later", "reject", "silent"};
   static const char *const paths[] = {"/plain", "/deflate", "/takeover",
                                       "/nothing"};
   node *n = &w->nodes[1 + sim_below(w, w->nnodes - 1)];
-  const char *auth =
-      sim_fault(w, FAULT_AUTH) ? auths[sim_below(w, 7)] : "now";
+  const char *auth = sim_fault(w, FAULT_AUTH) ? auths[sim_below(w, 7)] : "now";
   rill_dial_opts opts = {.handlers = &handlers, .arg = w};
   char url[200];
   pair *p = pair_new(w);

@@ -224,8 +224,8 @@ static inline void reader__inflate(reader *r) {
   free(packed);
 }
 
-static inline void reader__control(reader *r, uint8_t opcode,
-                                   const uint8_t *p, size_t n) {
+static inline void reader__control(reader *r, uint8_t opcode, const uint8_t *p,
+                                   size_t n) {
   if (opcode == 0x9) {
     r->pings++;
     if (r->on_ping != NULL)
@@ -235,9 +235,9 @@ static inline void reader__control(reader *r, uint8_t opcode,
   } else {
     r->closes++;
     r->close_code = n >= 2 ? (unsigned)p[0] << 8 | p[1] : 1005;
-    if (n == 1 || (n >= 2 && (r->close_code < 1000 || r->close_code > 4999 ||
-                              (r->close_code >= 1004 &&
-                               r->close_code <= 1006))))
+    if (n == 1 ||
+        (n >= 2 && (r->close_code < 1000 || r->close_code > 4999 ||
+                    (r->close_code >= 1004 && r->close_code <= 1006))))
       r->bad = "a close that says nothing valid";
     if (n > 2) {
       memcpy(r->close_reason, p + 2, n - 2);

@@ -39,9 +39,14 @@ static void misfortune(world *w) {
 }
 
 static void new_client(world *w) {
-  static const int faults[SCRIPT_KINDS] = {
-      -1,           FAULT_GARBAGE,   FAULT_BAD_FRAMES, FAULT_FLOOD,
-      FAULT_NO_READ, FAULT_HALF_OPEN, FAULT_FRAGMENTS,  FAULT_REQUESTS};
+  static const int faults[SCRIPT_KINDS] = {-1,
+                                           FAULT_GARBAGE,
+                                           FAULT_BAD_FRAMES,
+                                           FAULT_FLOOD,
+                                           FAULT_NO_READ,
+                                           FAULT_HALF_OPEN,
+                                           FAULT_FRAGMENTS,
+                                           FAULT_REQUESTS};
   int kind = (int)sim_below(w, SCRIPT_KINDS);
 
   if (sim_chance(w, 60))
@@ -51,9 +56,8 @@ static void new_client(world *w) {
 }
 
 static void act(world *w, void *a, uint64_t left) {
-  uint32_t n = sim_fault(w, FAULT_BURST) && sim_chance(w, 5)
-                   ? 10 + sim_below(w, 40)
-                   : 1;
+  uint32_t n =
+      sim_fault(w, FAULT_BURST) && sim_chance(w, 5) ? 10 + sim_below(w, 40) : 1;
 
   while (n-- > 0) {
     uint32_t k = sim_below(w, 100);
@@ -117,8 +121,8 @@ static void check_arrived(world *w) {
       sim_breach(w, "I-DRAINED", "on_drain never came", p->id, p->busy[1]);
   }
   rill_metrics_read(w->nodes[0].hub, &m);
-  if (dropped > m.dropped_oldest_total + m.dropped_newest_total +
-                    m.conflated_total)
+  if (dropped >
+      m.dropped_oldest_total + m.dropped_newest_total + m.conflated_total)
     sim_breach(w, "I-LOST", "more is missing than was dropped", dropped,
                m.dropped_oldest_total + m.dropped_newest_total);
   if (none > 0)
@@ -137,12 +141,27 @@ static bool all_gone(world *w) {
   return true;
 }
 
+/* Nobody is left at the end of a drain, whatever the peers do. */
+static void drained(world *w, void *a, uint64_t b) {
+  node *n = &w->nodes[0];
+
+  (void)a;
+  (void)b;
+  sim_node_turn(n);
+  if (n->conns > 0 || rill_peers(n->hub) > 0)
+    sim_breach(w, "I-DRAIN", "somebody is left", n->conns, rill_peers(n->hub));
+  if (!rill_is_drained(n->hub) && rill_deadline(n->hub) > w->now)
+    sim_breach(w, "I-DRAIN", "it does not say that it is done", n->conns, 0);
+}
+
 static void drain(world *w) {
   rill_time spread = sim_below(w, 5000) * RILL_MSEC;
   int rv = SIM_COMMAND(w, rill_drain(w->nodes[0].hub, spread, w->now));
 
   if (rv != 0)
     sim_breach(w, "I-DRAIN", "rill_drain", (uint64_t)(int64_t)rv, 0);
+  sim_later(w, spread + (w->nodes[0].limits.close_ms + 1) * RILL_MSEC, drained,
+            NULL, 0);
   w->nodes[0].turn_open = true;
 }
 

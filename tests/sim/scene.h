@@ -22,7 +22,7 @@ typedef struct scene {
     rill_kind kind;
     bool forbidden;
     uint64_t salt;
-  } *messages;
+  } * messages;
   uint32_t nmessages, messages_cap;
   uint8_t *bytes; /* of the message looked at last */
   size_t bytes_cap;

@@ -72,7 +72,7 @@ typedef struct lane {
   struct segment {
     size_t len;
     rill_time at;
-  } *segments;
+  } * segments;
   size_t first, nsegments, segments_cap;
   rill_time last;  /* arrival of the newest segment */
   size_t window;   /* most that is written and not read */
@@ -130,7 +130,7 @@ struct world {
     todo_fn fn;
     void *a;
     uint64_t b;
-  } *todos;
+  } * todos;
   uint32_t ntodos, todos_cap;
 
   const char *command; /* that runs */
@@ -141,6 +141,9 @@ struct world {
   end *(*accept)(world *w);
   struct scene *scene;
 };
+
+/* What memory is filled with before and after its use. */
+#define SIM_POISON 0xa5
 
 /* ---- chance ---- */
 uint64_t sim_random(world *w);
@@ -156,8 +159,7 @@ _Noreturn void sim_breach(world *w, const char *oracle, const char *what,
                           uint64_t a, uint64_t b);
 
 /* Runs a command of the library, during which no handler may run. */
-#define SIM_COMMAND(w, call)                                                   \
-  ((w)->command = #call, sim_commanded((w), (call)))
+#define SIM_COMMAND(w, call) ((w)->command = #call, sim_commanded((w), (call)))
 int sim_commanded(world *w, int rv);
 void sim_handler_enter(world *w, const rill_hub *hub);
 void sim_handler_leave(world *w);
@@ -165,6 +167,7 @@ void sim_handler_leave(world *w);
 /* ---- the world ---- */
 void sim_world_init(world *w, uint64_t seed, uint32_t nnodes, bool trace);
 void sim_world_finish(world *w);
+void sim_end_free(end *e);
 /* Makes the hub of a node; |config| gets allocator, randomness and clock. */
 void sim_node_start(world *w, uint32_t index, rill_config *config);
 /* Every conn has been freed; frees the hub and looks for leaks. */
@@ -176,6 +179,16 @@ rill_time sim_node_now(node *n);
 void sim_later(world *w, rill_time in, todo_fn fn, void *a, uint64_t b);
 /* Runs until |until|, or until |done| says so. */
 void sim_run(world *w, rill_time until, bool (*done)(world *w));
+
+/* ---- node.c, for sim.c ---- */
+/* Around every call that may run handlers. */
+void sim_enter(node *n);
+void sim_leave(node *n);
+void sim_tell_end(end *e, int error);
+void sim_write_conn(end *e);
+/* Ends the turn, unless this node does more in one. */
+void sim_maybe_turn(node *n);
+void sim_tick(node *n);
 
 /* ---- links ---- */
 end *sim_end_new(world *w);
@@ -230,7 +243,7 @@ typedef struct flow {
     uint32_t id;
     uint8_t key; /* 0: none */
     bool may_drop, maybe, seen;
-  } *v;
+  } * v;
   size_t n, cap;
   size_t next;       /* the first that may come now */
   size_t droppable;  /* those before it may have been dropped */
@@ -241,17 +254,17 @@ typedef struct flow {
 struct pair {
   world *w;
   uint32_t id;
-  script *script;        /* the client, by hand */
-  rill_peer client;      /* the client, dialed */
+  script *script;   /* the client, by hand */
+  rill_peer client; /* the client, dialed */
   node *client_node;
   rill_peer server;
   int client_side, server_side;
   bool client_closing, server_closing; /* that host has begun a close */
   bool hostile;
-  uint16_t client_code, server_code;   /* of the host's rill_close */
-  flow down, up;                       /* from and to the server */
+  uint16_t client_code, server_code; /* of the host's rill_close */
+  flow down, up;                     /* from and to the server */
   uint32_t rooms, rooms_maybe;
-  uint32_t user; /* 0: nobody */
+  uint32_t user;  /* 0: nobody */
   bool paused[2]; /* server, client */
   bool busy[2];   /* rill_send said so: on_drain is owed */
 };

@@ -15,358 +15,9 @@
 #ifndef OOM_H
 #define OOM_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-/* cmocka needs the four above. */
-#include <cmocka.h>
+#include "oom_hub.h"
 
-#include <signal.h>
-
-#include <rill/rill.h>
-
-#include "../sim/reader.h"
-#include "mem.h"
-
-/* The i-th allocation from now fails, 0 for none; with |on| all later too. */
-static void oom_fail(uint64_t i, bool on);
-/* Allocations since oom_fail, and blocks that were not given back. */
-static uint64_t oom_count(void);
-static size_t oom_live(void);
-static void oom_enter(void);
-static void oom_leave(void);
-static rill_alloc_fn oom_alloc; /* NULL: the library's own */
-
-#define OOM_CLIENTS 32
-
-typedef struct oom oom;
-typedef struct client {
-  oom *o;
-  rill_conn *conn;
-  struct client *mate; /* of a dialed conn: the accepted one */
-  reader rd;
-  buf tx;
-  size_t fed;
-  bool reads, dialed, ended;
-  bool was_open; /* on_open came */
-  int closed;    /* on_close came so often */
-  rill_peer peer;
-  unsigned joined; /* broadcasts before it joined */
-  unsigned got;
-  bool member;
-} client;
-
-struct oom {
-  rill_hub *hub;
-  rill_time now;
-  client c[OOM_CLIENTS];
-  int n;
-  unsigned score, full, broadcasts;
-  rill_request *later; /* waits for its verdict */
-  bool async;          /* requests and joins wait */
-  uint64_t seed;
-};
-
-static int oom_random(void *arg, void *out, size_t len) {
-  oom *o = arg;
-  uint8_t *p = out;
-
-  while (len-- > 0)
-    *p++ = (uint8_t)(xorshift(&o->seed) >> 24);
-  return 0;
-}
-
-static client *oom_client_of(oom *o, rill_peer peer) {
-  for (int i = 0; i < o->n; i++)
-    if (rill_peer_eq(o->c[i].peer, peer))
-      return &o->c[i];
-  return NULL;
-}
-
-/* ---- handlers: the first byte of a message says what is to be done ---- */
-
-static int oom_on_open(rill_peer peer, const rill_request *req, void *arg) {
-  oom *o = arg;
-  rill_str i = rill_request_param(req, "i");
-  client *c = oom_client_of(o, peer);
-
-  if (c == NULL) {
-    MUST(i.len == 2);
-    c = &o->c[(i.ptr[0] - '0') * 10 + (i.ptr[1] - '0')];
-  }
-  MUST(!c->was_open && c->closed == 0);
-  c->was_open = true;
-  c->peer = peer;
-  return 0;
-}
-
-static void oom_broadcast(oom *o, const rill_msg *msg) {
-  rill_str room = rill_s("room");
-
-  if (rill_send_room(o->hub, room, msg) == 0)
-    o->broadcasts++;
-}
-
-/* All that a union may name; a key for each peer's newest only. */
-static void oom_union(oom *o, rill_peer me) {
-  rill_str rooms[2] = {rill_s("room"), rill_s("other")};
-  rill_str user = rill_s("ann");
-  rill_to to = {.rooms = rooms, .nrooms = 2, .users = &user, .nusers = 1,
-                .peers = &me, .npeers = 1};
-  rill_msg msg = rill_text("union");
-
-  rill_send_to(o->hub, &to, &msg);
-  msg.key = rill_s("key");
-  for (int i = 0; i < 3; i++)
-    rill_send_to(o->hub, &to, &msg);
-}
-
-static int oom_on_message(rill_peer peer, const rill_msg *msg, void *arg) {
-  oom *o = arg;
-  client *c = oom_client_of(o, peer);
-  const char *text = msg->data;
-
-  MUST(c != NULL && c->was_open && c->closed == 0);
-  c->got++;
-  switch (msg->len > 0 ? text[0] : 'e') {
-  case 'j':
-    if (rill_join(peer, rill_s("room")) == 0 && !c->member) {
-      c->member = true;
-      c->joined = o->broadcasts;
-    }
-    break;
-  case 'J':
-    rill_join_request(peer, rill_s("other"));
-    break;
-  case 'l':
-    rill_leave(peer, rill_s("room"));
-    c->member = false;
-    break;
-  case 'b':
-    oom_broadcast(o, msg);
-    break;
-  case 'u':
-    oom_union(o, peer);
-    break;
-  case 'c':
-    rill_close(peer, 4000, "asked to");
-    break;
-  case 'x':
-    rill_cut(peer);
-    break;
-  case 'p':
-    rill_ping(peer);
-    break;
-  case '!':
-    return -99;
-  case 'q': /* quiet */
-    break;
-  default:
-    if (!c->dialed)
-      rill_send(peer, msg);
-    break;
-  }
-  return 0;
-}
-
-static int oom_on_drain(rill_peer peer, void *arg) {
-  client *c = oom_client_of(arg, peer);
-
-  MUST(c != NULL && c->closed == 0);
-  return 0;
-}
-
-static int oom_on_joined(rill_peer peer, rill_str room, int status,
-                         void *arg) {
-  oom *o = arg;
-  client *c = oom_client_of(o, peer);
-
-  MUST(c != NULL && c->closed == 0);
-  MUST(rill_in_room(peer, room) == (status == 0));
-  o->score += status == 0;
-  return 0;
-}
-
-static void oom_on_close(rill_peer peer, const rill_closed *closed,
-                         void *arg) {
-  client *c = oom_client_of(arg, peer);
-
-  MUST(c != NULL && (c->was_open || c->dialed));
-  MUST(c->closed++ == 0);
-  MUST(closed->cause != RILL_CAUSE_NONE);
-}
-
-static const rill_handlers oom_handlers = {oom_on_open, oom_on_message,
-                                           oom_on_drain, oom_on_joined,
-                                           oom_on_close};
-
-static int oom_authenticate(rill_request *req, void *arg) {
-  oom *o = arg;
-  rill_str i = rill_request_param(req, "i");
-
-  if (!o->async)
-    return rill_accept(req, rill_s(i.ptr[1] % 2 == 0 ? "ann" : "bob"));
-  o->later = req;
-  return RILL_LATER;
-}
-
-static int oom_authorize(rill_peer peer, rill_str room, void *arg) {
-  oom *o = arg;
-
-  (void)peer;
-  (void)room;
-  return o->async ? RILL_LATER : 0;
-}
-
-static int oom_request(rill_request *req, void *arg) {
-  oom *o = arg;
-  rill_str body = rill_request_body(req);
-  rill_header header = {"X-Test", "oom"};
-  rill_response r = {.body = body.ptr, .body_len = body.len,
-                     .headers = &header, .nheaders = 1};
-
-  if (!o->async) {
-    rill_respond(req, &r);
-    return 0;
-  }
-  o->later = req;
-  return RILL_LATER;
-}
-
-/* ---- the adapter ---- */
-
-static void oom_close(client *c) {
-  oom_enter();
-  rill_conn_free(c->conn);
-  oom_leave();
-  c->conn = NULL;
-  c->ended = true;
-  if (c->mate != NULL)
-    c->mate->ended = true;
-}
-
-static void oom_write(client *c) {
-  rill_iov iov[4];
-  size_t n, done = 0;
-
-  oom_enter();
-  n = rill_pending(c->conn, iov, 4);
-  oom_leave();
-  for (size_t i = 0; i < n && c->reads; i++) {
-    done += iov[i].len;
-    if (c->mate != NULL)
-      buf_add(&c->mate->tx, iov[i].base, iov[i].len);
-    else if (!c->dialed)
-      reader_feed(&c->rd, iov[i].base, iov[i].len);
-  }
-  MUST(c->rd.bad == NULL);
-  oom_enter();
-  rill_sent(c->conn, done, c->o->now);
-  oom_leave();
-}
-
-/* Writes all there is; where the client does not read, tries once. */
-static void oom_take(client *c) {
-  do
-    oom_write(c);
-  while (c->reads && (rill_wants(c->conn) & RILL_WANT_WRITE) != 0);
-}
-
-static client *oom_of(oom *o, rill_conn *conn) {
-  client *c = rill_conn_arg_of(conn).ptr;
-
-  if (c == NULL) { /* dialed */
-    for (int i = 0; i < o->n && c == NULL; i++)
-      if (o->c[i].dialed && o->c[i].conn == NULL && !o->c[i].ended)
-        c = &o->c[i];
-    MUST(c != NULL);
-    c->conn = conn;
-    rill_conn_set_arg(conn, (rill_conn_arg){.ptr = c});
-  }
-  return c;
-}
-
-static bool oom_ready(oom *o) {
-  rill_conn *conn;
-  client *c;
-  unsigned wants;
-
-  oom_enter();
-  conn = rill_next_ready(o->hub);
-  oom_leave();
-  if (conn == NULL)
-    return false;
-  c = oom_of(o, conn);
-  wants = rill_wants(conn);
-  if ((wants & RILL_WANT_CLOSE) != 0)
-    oom_close(c);
-  else if ((wants & RILL_WANT_WRITE) != 0)
-    oom_take(c);
-  return true;
-}
-
-static bool oom_feed(client *c) {
-  unsigned wants = c->conn != NULL ? rill_wants(c->conn) : 0;
-  size_t n = c->tx.len - c->fed;
-  uint8_t *exact;
-
-  if ((wants & RILL_WANT_READ) != 0 && n > 0) {
-    exact = malloc(n);
-    MUST(exact != NULL);
-    memcpy(exact, c->tx.data + c->fed, n);
-    c->fed += n;
-    oom_enter();
-    rill_feed(c->conn, exact, n, c->o->now);
-    oom_leave();
-    free(exact);
-    return true;
-  }
-  if (c->conn != NULL && (wants & RILL_WANT_CLOSE) == 0 && c->ended &&
-      n == 0) {
-    c->ended = false;
-    oom_enter();
-    rill_feed_end(c->conn, 0, c->o->now);
-    oom_leave();
-    return true;
-  }
-  return false;
-}
-
-static void oom_turn(oom *o) {
-  bool moved = o->hub != NULL;
-  int rounds = 0;
-
-  while (moved) {
-    MUST(++rounds < 10000);
-    moved = false;
-    while (oom_ready(o))
-      moved = true;
-    for (int i = 0; i < o->n; i++)
-      moved |= oom_feed(&o->c[i]);
-    if (rill_deadline(o->hub) <= o->now) {
-      oom_enter();
-      rill_tick(o->hub, o->now);
-      oom_leave();
-      moved = true;
-    }
-  }
-}
-
-static void oom_pass(oom *o, rill_time ns) {
-  rill_time to = o->now + ns;
-
-  oom_turn(o);
-  while (o->hub != NULL && rill_deadline(o->hub) <= to) {
-    o->now = rill_deadline(o->hub);
-    oom_turn(o);
-  }
-  o->now = to;
-}
-
-/* ---- clients ---- */
-
-static client *oom_client(oom *o) {
+static inline client *oom_client(oom *o) {
   client *c = &o->c[o->n++];
 
   MUST(o->n <= OOM_CLIENTS);
@@ -376,7 +27,7 @@ static client *oom_client(oom *o) {
   return c;
 }
 
-static client *oom_accept(oom *o) {
+static inline client *oom_accept(oom *o) {
   client *c = oom_client(o);
   rill_conn_info info = {rill_s("192.0.2.7"), 99, false};
 
@@ -391,12 +42,12 @@ static client *oom_accept(oom *o) {
   return c;
 }
 
-static void oom_say(client *c, const char *text) {
+static inline void oom_say(client *c, const char *text) {
   buf_text(&c->tx, text);
   oom_turn(c->o);
 }
 
-static client *oom_open(oom *o, const char *path, const char *more) {
+static inline client *oom_open(oom *o, const char *path, const char *more) {
   client *c = oom_accept(o);
   char head[400];
 
@@ -409,8 +60,8 @@ static client *oom_open(oom *o, const char *path, const char *more) {
   return c;
 }
 
-static void oom_frame(client *c, unsigned first, const void *data,
-                      size_t len) {
+static inline void oom_frame(client *c, unsigned first, const void *data,
+                             size_t len) {
   static const uint8_t mask[4] = {0x11, 0x52, 0x83, 0x44};
   const uint8_t *src = data;
   uint8_t head[14] = {(uint8_t)first};
@@ -437,13 +88,13 @@ static void oom_frame(client *c, unsigned first, const void *data,
   }
 }
 
-static void oom_text(client *c, const char *text) {
+static inline void oom_text(client *c, const char *text) {
   oom_frame(c, 0x81, text, strlen(text));
   oom_turn(c->o);
 }
 
 /* Compressed, without the tail. */
-static void oom_packed(client *c, const void *data, size_t len) {
+static inline void oom_packed(client *c, const void *data, size_t len) {
   uint8_t out[8192];
   z_stream z;
 
@@ -459,7 +110,7 @@ static void oom_packed(client *c, const void *data, size_t len) {
   oom_turn(c->o);
 }
 
-static void oom_begin(oom *o, const rill_limits *limits) {
+static inline void oom_begin(oom *o, const rill_limits *limits) {
   rill_config config;
   rill_route_opts opts = {.handlers = &oom_handlers, .arg = o};
   const rill_room_opts newest = {RILL_DROP_NEWEST};
@@ -510,7 +161,7 @@ static struct {
   uint64_t worse; /* runs that did not reach all of it */
 } oom_now;
 
-static void oom_report(int sig) {
+static inline void oom_report(int sig) {
   (void)sig;
   fprintf(stderr, "allocation %llu failed%s; score %u of %u\n",
           (unsigned long long)oom_now.fail,
@@ -519,7 +170,7 @@ static void oom_report(int sig) {
 }
 
 /* With memory again: does the hub still work? */
-static void oom_works(oom *o) {
+static inline void oom_works(oom *o) {
   client *c;
   unsigned before;
 
@@ -537,7 +188,7 @@ static void oom_works(oom *o) {
   MUST(c->rd.messages == before + 1 && rill_in_room(c->peer, rill_s("other")));
 }
 
-static void oom_end(oom *o) {
+static inline void oom_end(oom *o) {
   if (o->later != NULL) {
     oom_enter();
     rill_reject(o->later, 503, "too late");
@@ -561,7 +212,7 @@ static void oom_end(oom *o) {
 }
 
 /* Members that are still open have had all that their room was sent. */
-static void oom_check_members(const oom *o) {
+static inline void oom_check_members(const oom *o) {
   for (int i = 0; i < o->n; i++) {
     const client *c = &o->c[i];
     if (c->member && c->closed == 0 && c->reads && c->conn != NULL &&
@@ -571,7 +222,7 @@ static void oom_check_members(const oom *o) {
 }
 
 /* One run; returns how many allocations it made. */
-static uint64_t oom_run(oom_scenario scenario, uint64_t fail, bool on) {
+static inline uint64_t oom_run(oom_scenario scenario, uint64_t fail, bool on) {
   oom *o = calloc(1, sizeof *o);
   uint64_t count;
 
@@ -596,7 +247,7 @@ static uint64_t oom_run(oom_scenario scenario, uint64_t fail, bool on) {
   return count;
 }
 
-static void oom_sweep(oom_scenario scenario) {
+static inline void oom_sweep(oom_scenario scenario) {
   uint64_t n = oom_run(scenario, 0, false);
 
   MUST(n > 0);

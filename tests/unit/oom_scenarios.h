@@ -87,8 +87,8 @@ static void unions(oom *o) {
   limits = config.limits;
   oom_begin(o, &limits);
   for (int i = 0; i < 5; i++) {
-    c[i] = oom_open(o, i < 3 ? "/ws" : "/deflate", i < 3 ? "" : EXTENSION
-                                                             "\r\n");
+    c[i] =
+        oom_open(o, i < 3 ? "/ws" : "/deflate", i < 3 ? "" : EXTENSION "\r\n");
     if (i < 2)
       oom_text(c[i], "j");
     if (i == 2)
@@ -157,7 +157,8 @@ static void requests(oom *o) {
   oom_begin(o, NULL);
   c = oom_accept(o);
   oom_say(c, "GET /plain HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n");
-  oom_say(c, "POST /plain HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+  oom_say(c,
+          "POST /plain HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
   oom_say(c, "POST /plain HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
              "\r\n5\r\nhello\r\n0\r\n\r\n");
   oom_say(c, "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -180,7 +181,8 @@ static void dial_with(oom *o, bool deflate) {
   c->rd.from_client = true;
   opts.headers = &header;
   opts.nheaders = 1;
-  opts.deflate = (rill_deflate_opts){.enabled = deflate, .threshold = 4,
+  opts.deflate = (rill_deflate_opts){.enabled = deflate,
+                                     .threshold = 4,
                                      .client_context_takeover = true,
                                      .server_context_takeover = true};
   oom_begin(o, NULL);
@@ -214,8 +216,12 @@ static void dial_with(oom *o, bool deflate) {
   oom_turn(o);
 }
 
-static void dialed(oom *o) { dial_with(o, false); }
-static void dialed_deflated(oom *o) { dial_with(o, true); }
+static void dialed(oom *o) {
+  dial_with(o, false);
+}
+static void dialed_deflated(oom *o) {
+  dial_with(o, true);
+}
 
 static void closes(oom *o) {
   static const char *const ways[] = {"c", "x", "!"};
@@ -236,7 +242,10 @@ static void closes(oom *o) {
     }
   }
   c = oom_open(o, "/ws", "");
-  oom_frame(c, 0x88, "\x03\xe8" "bye", 5);
+  oom_frame(c, 0x88,
+            "\x03\xe8"
+            "bye",
+            5);
   oom_turn(o);
   o->score += c->rd.closes;
   c = oom_open(o, "/ws", "");
@@ -307,8 +316,8 @@ static void drain(oom *o) {
 
   oom_begin(o, NULL);
   for (int i = 0; i < 3; i++)
-    c[i] = oom_open(o, i == 2 ? "/deflate" : "/ws", i == 2 ? EXTENSION "\r\n"
-                                                            : "");
+    c[i] = oom_open(o, i == 2 ? "/deflate" : "/ws",
+                    i == 2 ? EXTENSION "\r\n" : "");
   if (o->hub != NULL) {
     oom_enter();
     rill_post(o->hub, task, o);

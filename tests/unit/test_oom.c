@@ -26,8 +26,12 @@ static void oom_fail(uint64_t i, bool on) {
   fail_from = i != 0 && on ? began + i : 0;
 }
 
-static uint64_t oom_count(void) { return memory.calls - began; }
-static size_t oom_live(void) { return memory.blocks; }
+static uint64_t oom_count(void) {
+  return memory.calls - began;
+}
+static size_t oom_live(void) {
+  return memory.blocks;
+}
 static void oom_enter(void) {}
 static void oom_leave(void) {}
 

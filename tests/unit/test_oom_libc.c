@@ -76,10 +76,18 @@ static void oom_fail(uint64_t i, bool on) {
   libc.fail_from = on ? i : 0;
 }
 
-static uint64_t oom_count(void) { return libc.calls; }
-static size_t oom_live(void) { return libc.live; }
-static void oom_enter(void) { libc.inside = true; }
-static void oom_leave(void) { libc.inside = false; }
+static uint64_t oom_count(void) {
+  return libc.calls;
+}
+static size_t oom_live(void) {
+  return libc.live;
+}
+static void oom_enter(void) {
+  libc.inside = true;
+}
+static void oom_leave(void) {
+  libc.inside = false;
+}
 
 #define OOM_X(name)                                                            \
   static void test_oom_libc_##name(void **state) {                             \
