@@ -150,8 +150,7 @@ replay: $(patsubst %,$(B)/tests/fuzz/replay_%,$(FUZZ))
 	  $(B)/tests/fuzz/replay_$$t tests/fuzz/corpus/$$t; done
 
 simcheck: $(B)/tests/sim/sim
-	@$(B)/tests/sim/sim --replay tests/sim/seeds.txt
-	@$(B)/tests/sim/sim --seeds 60 --first 1
+	@$(B)/tests/sim/sim --replay tests/sim/seeds.txt --seeds 60 --first 1
 
 sim: $(B)/tests/sim/sim
 	$(B)/tests/sim/sim --seeds $(SEEDS) --first $(SEED)

@@ -122,8 +122,12 @@ static void settle(rill__fanout *f) {
     }
   }
   f->count = 0;
-  if (f->scratch.cap > RILL__CHUNK_STD)
-    rill__bytes_finish(&f->scratch);
+}
+
+/* The message is encoded: what was compressed is not needed again. */
+static void trim(rill__bytes *scratch) {
+  if (scratch->cap > RILL__CHUNK_STD)
+    rill__bytes_finish(scratch);
 }
 
 void rill__fanout_close_(rill_hub *hub) {
@@ -171,6 +175,7 @@ static int run(rill_hub *hub, rill__room *room, const rill__mix *mix,
   }
   append(hub, msg, enc);
   f->count++;
+  trim(&f->scratch);
   return 0;
 }
 
@@ -278,6 +283,7 @@ static int send_once(rill_hub *hub, const rill_to *to, const rill_msg *msg,
     return rv;
   append(hub, &plain, enc);
   f->count = 1;
+  trim(&f->scratch);
   if (msg->key.len > 0)
     rv = encode_keyed(&o);
   if (rv == 0) {
