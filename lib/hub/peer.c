@@ -334,12 +334,14 @@ int rill_resume(rill_peer peer) {
 
 int rill_ping(rill_peer peer) {
   rill__peer *p = rill__peer_open(peer);
+  rill_conn *c;
 
   if (p == NULL)
     return RILL_ERR_CLOSED;
-  if (!rill__conn_is(p->conn, RILL__PINGED)) {
-    rill__conn_ws_ping(p->conn);
-    rill__conn_arm(p->conn);
+  c = p->conn;
+  if (!rill__conn_is(c, RILL__PINGED)) {
+    rill__conn_ws_ping(c); /* without memory it cuts the conn */
+    rill__conn_arm(c);
   }
   return 0;
 }
