@@ -225,29 +225,33 @@ static bool same_key(const rill__chunk *a, const rill__chunk *b) {
   return a->key_len == b->key_len && memcmp(a->data, b->data, a->key_len) == 0;
 }
 
+/*
+ * The last one counts: there are two where a longer one did not fit in the
+ * place of the first, and the older must not come behind the newer.
+ */
 bool rill__outq_conflate(rill__outq *q, rill__chunk *chunk, uint32_t from,
                          uint32_t to, uint32_t max_bytes) {
-  rill__extent *prev, *e;
+  rill__extent *prev, *e, *last = NULL;
   uint32_t skip, rest;
 
   e = first_whole(q, &prev, &skip);
   if (e != NULL && skip > 0)
     e = e->next;
-  for (; e != NULL; e = e->next) {
-    if (e->chunk->key_len == 0 || !same_key(e->chunk, chunk))
-      continue;
-    rest = q->bytes - (e->to - e->from);
-    if (rest > 0 && (uint64_t)rest + (to - from) > max_bytes)
-      return false;
-    q->bytes = rest + (to - from);
-    rill__chunk_ref(chunk);
-    rill__chunk_unref(e->chunk);
-    e->chunk = chunk;
-    e->from = from;
-    e->to = to;
-    return true;
-  }
-  return false;
+  for (; e != NULL; e = e->next)
+    if (e->chunk->key_len > 0 && same_key(e->chunk, chunk))
+      last = e;
+  if (last == NULL)
+    return false;
+  rest = q->bytes - (last->to - last->from);
+  if (rest > 0 && (uint64_t)rest + (to - from) > max_bytes)
+    return false;
+  q->bytes = rest + (to - from);
+  rill__chunk_ref(chunk);
+  rill__chunk_unref(last->chunk);
+  last->chunk = chunk;
+  last->from = from;
+  last->to = to;
+  return true;
 }
 
 rill__chunk *rill__out_room(rill__out_env *env, rill__chunk_pool *pool,
