@@ -233,6 +233,8 @@ void script_compose(script *s) {
   static const char *const auths[] = {"now",   "now",    "now",
                                       "later", "reject", "silent"};
   static const char *const paths[] = {"/plain", "/deflate", "/takeover"};
+  static const uint8_t no_frame = 0xb2; /* reserved bits: else noise may
+                                           be a message once in a while */
   world *w = s->w;
   const char *auth = sim_fault(w, FAULT_AUTH) ? auths[sim_below(w, 6)] : "now";
   const char *path = paths[sim_below(w, 3)];
@@ -242,7 +244,8 @@ void script_compose(script *s) {
   case SCRIPT_GARBAGE:
     if (sim_chance(w, 50))
       request(s, path, auth, deflate);
-    put_random(s, 1 + sim_below(w, 3000));
+    put(s, &no_frame, 1);
+    put_random(s, sim_below(w, 3000));
     break;
   case SCRIPT_BAD_FRAMES:
     request(s, path, auth, deflate);
