@@ -138,7 +138,7 @@ void flow_sent(world *w, flow *f, uint32_t id, uint8_t key, bool may_drop,
   }
   if (drops_older)
     f->droppable = f->n;
-  f->v[f->n++] = (struct entry){id, key, may_drop || key != 0, maybe, false};
+  f->v[f->n++] = (struct entry){id, key, may_drop, maybe, false};
   (void)w;
 }
 
@@ -157,14 +157,18 @@ static bool got_keyed(flow *f, uint32_t id) {
 }
 
 /*
- * Need the message at |k| not have come?  Or was it what was taken for an
- * equal one before it, which need not have come itself?
+ * Need the message at |k| not have come?  A newer one with its key may have
+ * taken its place.  Or was it what was taken for an equal one before it,
+ * which need not have come itself?
  */
 static bool excused(const flow *f, size_t k) {
   const struct entry *e = &f->v[k];
 
-  if (e->key != 0 || e->may_drop || e->maybe || k < f->droppable)
+  if (e->seen || e->may_drop || e->maybe || k < f->droppable)
     return true;
+  for (size_t i = k + 1; e->key != 0 && i < f->n; i++)
+    if (f->v[i].key == e->key)
+      return true;
   for (size_t i = 0; i < k; i++)
     if (f->v[i].id == e->id && f->v[i].seen && excused(f, i))
       return true;
@@ -193,11 +197,19 @@ void flow_got(world *w, flow *f, rill_kind kind, const void *data, size_t len,
   f->next = i + 1;
 }
 
+/* Was the one at |k| taken for an equal one that need not have come? */
+static bool taken_for_equal(const flow *f, size_t k) {
+  for (size_t i = 0; i < k; i++)
+    if (f->v[i].id == f->v[k].id && f->v[i].seen && f->v[i].maybe)
+      return true;
+  return false;
+}
+
 void flow_whole(world *w, const flow *f, const char *when, uint64_t who,
                 uint64_t *dropped) {
   for (size_t i = 0; i < f->n; i++) {
     const struct entry *e = &f->v[i];
-    if (e->seen || e->maybe)
+    if (e->seen || e->maybe || taken_for_equal(f, i))
       continue;
     ++*dropped;
     if (!excused(f, i))

@@ -301,7 +301,7 @@ void sim_run(world *w, rill_time until, bool (*done)(world *w)) {
   while (done == NULL || !done(w)) {
     if (do_something(w)) {
       /* linear in the bytes moved, the time and the commands */
-      if (++actions > 400000 + 8 * w->bytes)
+      if (++actions > 50000 + 4 * w->bytes)
         sim_breach(w, "I-PROGRESS", "too much happens", actions, w->bytes);
       continue;
     }
