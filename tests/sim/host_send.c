@@ -89,8 +89,7 @@ void host_send(world *w, pair *p, rill_msg *msg, uint32_t id, uint8_t key) {
 }
 
 void host_send_new(world *w, pair *p) {
-  uint32_t id =
-      message_new(w, some_len(w), sim_chance(w, 50) ? RILL_TEXT : RILL_BINARY);
+  uint32_t id = message_some(w, some_len(w));
   rill_msg msg = message_msg(w, id);
   uint8_t key = dress(w, &msg);
 
@@ -203,8 +202,7 @@ void host_broadcast(world *w, rill_msg *msg, uint32_t id, uint8_t key) {
 }
 
 void host_broadcast_new(world *w) {
-  uint32_t id =
-      message_new(w, some_len(w), sim_chance(w, 50) ? RILL_TEXT : RILL_BINARY);
+  uint32_t id = message_some(w, some_len(w));
   rill_msg msg = message_msg(w, id);
   uint8_t key = dress(w, &msg);
 

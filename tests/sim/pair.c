@@ -34,6 +34,10 @@ uint32_t message_new(world *w, size_t len, rill_kind kind) {
   return s->nmessages++;
 }
 
+uint32_t message_some(world *w, size_t len) {
+  return message_new(w, len, sim_chance(w, 50) ? RILL_TEXT : RILL_BINARY);
+}
+
 void message_forbid(world *w, uint32_t id) {
   w->scene->messages[id].forbidden = true;
 }

@@ -26,7 +26,7 @@ static void send_up(world *w, pair *p) {
   rill_msg msg;
   int rv;
 
-  id = message_new(w, len, sim_chance(w, 50) ? RILL_TEXT : RILL_BINARY);
+  id = message_some(w, len);
   msg = message_msg(w, id);
   msg.uncompressed = sim_chance(w, 20);
   rv = SIM_COMMAND(w, rill_send(p->client, &msg));
@@ -196,6 +196,9 @@ void peers_dial(world *w) {
   node *n = &w->nodes[1 + sim_below(w, w->nnodes - 1)];
   const char *auth = sim_fault(w, FAULT_AUTH) ? auths[sim_below(w, 7)] : "now";
   rill_dial_opts opts = {.handlers = &handlers, .arg = w};
+  const char *scheme =
+      sim_chance(w, 10) ? "ws+unix:/run/sim:" : "ws://sim.example:8080";
+  const char *path = paths[sim_chance(w, 3) ? 3 : sim_below(w, 3)];
   char url[200];
   pair *p = pair_new(w);
   int rv;
@@ -207,9 +210,7 @@ void peers_dial(world *w) {
     opts.deflate.client_context_takeover = sim_chance(w, 50);
     opts.deflate.client_max_window_bits = (uint8_t)(9 + sim_below(w, 7));
   }
-  snprintf(url, sizeof url, "%s%s/%u?auth=%s",
-           sim_chance(w, 10) ? "ws+unix:/run/sim:" : "ws://sim.example:8080",
-           paths[sim_chance(w, 3) ? 3 : sim_below(w, 3)], (unsigned)p->id,
+  snprintf(url, sizeof url, "%s%s/%u?auth=%s", scheme, path, (unsigned)p->id,
            auth);
   rv = SIM_COMMAND(w, rill_dial(&p->client, n->hub, url, &opts, w->now));
   sim_note(w, "dial", p->id, n->index, (uint64_t)(int64_t)rv);
@@ -226,8 +227,7 @@ void peers_dial(world *w) {
 }
 
 static void script_act(world *w, pair *p) {
-  uint32_t id = message_new(w, sim_below(w, 400),
-                            sim_chance(w, 50) ? RILL_TEXT : RILL_BINARY);
+  uint32_t id = message_some(w, sim_below(w, 400));
 
   if (script_is_talking(p->script)) {
     flow_sent(w, &p->up, id, 0, false, false, false);

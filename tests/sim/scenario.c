@@ -275,5 +275,6 @@ void scene_run(world *w) {
   add_to_tally(w);
   for (uint32_t i = 0; i < w->nnodes; i++)
     sim_node_stop(w, i);
+  sim_ends_free(w); /* scripts that nobody has closed */
   pairs_free(w);
 }

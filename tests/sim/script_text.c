@@ -90,8 +90,7 @@ void script_message(script *s, uint32_t id) {
 /* A message that the server should get, if it still takes any. */
 static void send_message(script *s, size_t len) {
   world *w = s->w;
-  uint32_t id =
-      message_new(w, len, sim_chance(w, 50) ? RILL_TEXT : RILL_BINARY);
+  uint32_t id = message_some(w, len);
 
   flow_sent(w, &s->pair->up, id, 0, false, false, false);
   script_message(s, id);

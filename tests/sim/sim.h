@@ -145,7 +145,11 @@ struct world {
 /* What memory is filled with before and after its use. */
 #define SIM_POISON 0xa5
 
-/* ---- chance ---- */
+/*
+ * ---- chance ----
+ * Never two of these in the arguments of one call: compilers differ in the
+ * order in which they evaluate them.
+ */
 uint64_t sim_random(world *w);
 /* Below |n|, which is not 0. */
 uint32_t sim_below(world *w, uint32_t n);
@@ -168,6 +172,7 @@ void sim_handler_leave(world *w);
 void sim_world_init(world *w, uint64_t seed, uint32_t nnodes, bool trace);
 void sim_world_finish(world *w);
 void sim_end_free(end *e);
+void sim_ends_free(world *w);
 /* Makes the hub of a node; |config| gets allocator, randomness and clock. */
 void sim_node_start(world *w, uint32_t index, rill_config *config);
 /* Every conn has been freed; frees the hub and looks for leaks. */
@@ -275,6 +280,7 @@ void pairs_free(world *w);
 
 /* A new message; its bytes follow from its id. */
 uint32_t message_new(world *w, size_t len, rill_kind kind);
+uint32_t message_some(world *w, size_t len); /* of either kind */
 /* Nobody may ever get it. */
 void message_forbid(world *w, uint32_t id);
 const uint8_t *message_bytes(world *w, uint32_t id, size_t *len,

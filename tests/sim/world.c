@@ -154,9 +154,14 @@ void sim_end_free(end *e) {
   free(e);
 }
 
-void sim_world_finish(world *w) {
+void sim_ends_free(world *w) {
   for (uint32_t i = 0; i < w->nends; i++)
     sim_end_free(w->ends[i]);
+  w->nends = 0;
+}
+
+void sim_world_finish(world *w) {
+  sim_ends_free(w);
   free(w->ends);
   free(w->todos);
   free(w->nodes);
