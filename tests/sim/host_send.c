@@ -63,6 +63,18 @@ static void book(world *w, pair *p, uint32_t id, uint8_t key,
             policy == RILL_DROP_OLDEST, maybe);
 }
 
+/* The limit holds for all but the only message and what is no message. */
+static void check_queue(world *w, const pair *p) {
+  const rill_limits *l = &w->nodes[0].limits;
+  size_t queued = rill_peer_queued(p->server);
+  size_t most = l->queue_bytes > l->message_bytes + 14u
+                    ? l->queue_bytes
+                    : l->message_bytes + 14u;
+
+  if (queued > most + 2048)
+    sim_breach(w, "I-MEM", "a queue is over its limit", queued, most);
+}
+
 /* Sends |msg|, which is message |id|, to one peer. */
 void host_send(world *w, pair *p, rill_msg *msg, uint32_t id, uint8_t key) {
   bool open = rill_is_open(p->server);
@@ -86,6 +98,7 @@ void host_send(world *w, pair *p, rill_msg *msg, uint32_t id, uint8_t key) {
     sim_breach(w, "I-CLOSE", "rill_send to an open peer", p->id,
                (uint64_t)(int64_t)rv);
   }
+  check_queue(w, p);
 }
 
 void host_send_new(world *w, pair *p) {
