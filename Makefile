@@ -45,10 +45,13 @@ LLHTTP_CFLAGS := -isystem /usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1
 LLHTTP_LIBS :=
 LLHTTP_OBJS := $(patsubst %,$(B)/llhttp/%.o,api http llhttp)
 endif
+YAJL_LIBS = -lyajl
+MPACK_LIBS = -lmpack
 WSLAY_LIBS = -lwslay
 MBEDTLS_LIBS = -lmbedtls -lmbedx509 -lmbedcrypto
 ZLIB_LIBS = -lz
-CORE_LIBS = $(strip $(LLHTTP_LIBS) $(WSLAY_LIBS) $(MBEDTLS_LIBS) $(ZLIB_LIBS))
+CORE_LIBS = $(strip $(LLHTTP_LIBS) $(WSLAY_LIBS) $(MBEDTLS_LIBS) $(ZLIB_LIBS) \
+  $(YAJL_LIBS) $(MPACK_LIBS))
 
 ALL_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -Iinclude -Ilib -fPIC \
   -fvisibility=hidden -ffile-prefix-map=$(CURDIR)=. -MMD -MP $(WARN) \
@@ -133,7 +136,7 @@ $(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(STATIC)
 
 # Everything that the machine lacks and the rest needs; installs as root.
 APT = gcc libc6-dev clang pkg-config libwslay-dev libmbedtls-dev node-llhttp \
-  zlib1g-dev uthash-dev libcmocka-dev mandoc binutils
+  zlib1g-dev libyajl-dev libmpack-dev uthash-dev libcmocka-dev mandoc binutils
 APT_TEST = valgrind chromium python3 libclang-rt-14-dev libwebsockets-dev
 deps:
 	@sh tests/deps.sh $(APT) $(APT_TEST)

@@ -5,7 +5,8 @@ set -eu
 allowed='^(rill_|mem(cpy|move|set|cmp|chr)(_chk)?$|str(len|cmp|ncmp|chr)$'
 allowed="$allowed"'|__mem(cpy|move|set)_chk$|realloc$|free$'
 allowed="$allowed"'|__assert_fail$|__stack_chk_fail$|_GLOBAL_OFFSET_TABLE_$'
-allowed="$allowed"'|wslay_frame_|llhttp_'
+allowed="$allowed"'|wslay_frame_|llhttp_|mpack_'
+allowed="$allowed"'|yajl_(alloc|config|parse|complete_parse|free)$'
 allowed="$allowed"'|(deflate|inflate)(Init2_|End|Reset|Params|Bound|[GS]etDictionary)?$'
 allowed="$allowed"'|mbedtls_(sha1|sha1_ret|base64_encode|base64_decode)$)'
 bad=$(nm -u "$@" | awk '$1 == "U" { print $2 }' | sort -u |
