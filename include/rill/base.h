@@ -93,7 +93,8 @@ enum {
 enum {
   RILL_PAUSE = 1, /* from a handler: stop reading until rill_resume */
   RILL_LATER = 2, /* from a handler: the verdict follows */
-  RILL_BUSY = 3   /* from rill_send: taken, but wait for on_drain */
+  RILL_BUSY = 3,  /* from rill_send: taken, but wait for on_drain */
+  RILL_STOP = 4   /* from a handler of rill_before: the event is dropped */
 };
 
 /*

@@ -165,6 +165,16 @@ typedef struct rill_handlers {
    * stale.
    */
   void (*on_close)(rill_peer peer, const rill_closed *closed, void *arg);
+  /*
+   * on_away and on_back, where its namespace has recovery (rill/event.h):
+   * the peer has lost its connection; it is back.  While it is away it is
+   * not open but stays in its rooms, and events for it are kept.  |missed|
+   * is 0 where it gets every event that it missed, RILL_ERR_LIMIT where some
+   * are no longer kept.  Who does not come back in time hears on_close.
+   * Return 0 or a negative value.
+   */
+  int (*on_away)(rill_peer peer, void *arg);
+  int (*on_back)(rill_peer peer, int missed, void *arg);
 } rill_handlers;
 
 /*
@@ -255,11 +265,33 @@ RILL_API void rill_hub_provide(rill_hub *hub, rill_random_fn random,
  */
 RILL_API int rill_at_free(rill_hub *hub, void (*fn)(void *arg), void *arg);
 
-/*
- * How events are written on a conn.  RILL_RAW: each WebSocket message is
- * one of the host's own.
- */
-typedef enum rill_dialect { RILL_RAW } rill_dialect;
+/* How a client speaks. */
+typedef enum rill_dialect {
+  RILL_RAW, /* WebSocket; each message is one of the host's own */
+  /*
+   * Engine.IO v4 (long-polling, WebSocket, and the upgrade between them);
+   * each message is one of the host's own.
+   */
+  RILL_ENGINEIO,
+  RILL_SOCKETIO, /* Socket.IO v5 over Engine.IO v4: events */
+  /*
+   * Events in the envelope of rill-protocol(7) over WebSocket: subprotocol
+   * "rill.json.v1" (also where none is asked for) or "rill.msgpack.v1".
+   */
+  RILL_JSON,
+  /*
+   * A stream of server-sent events on GET: the peer joins the room that
+   * ":room" of the path names and each "room" of the query, if
+   * authorize_join allows; without it 403 is the answer.  Its first event is
+   * "session" with {"sid":..., "session":SECRET, "recovered":BOOL}.  POST of
+   * {"event":NAME,"args":[...],"session":SECRET} to the same path is an
+   * event from that peer; without a session from one that authenticate
+   * accepts and that lives until it is answered.  The answer is
+   * {"args":[...]} once the handler has answered, or has returned without
+   * wanting to.
+   */
+  RILL_SSE
+} rill_dialect;
 
 /*
  * permessage-deflate (RFC 7692) of a route or a dialed peer.  Without
@@ -285,6 +317,12 @@ typedef struct rill_route_opts {
   const char *const *subprotocols; /* by preference; borrowed as the hub */
   size_t nsubprotocols;
   bool any_origin; /* do not check the Origin on this route */
+  /*
+   * RILL_ENGINEIO, RILL_SOCKETIO: a cookie of that name is set to the
+   * session's id, for load balancers that keep a client at one server;
+   * borrowed as the hub.  NULL: none.
+   */
+  const char *cookie;
 } rill_route_opts;
 
 /*

@@ -63,7 +63,29 @@
   X(throttle_ms,             2000,  RILL_UNLIMITED, "1008") \
   X(rooms_per_peer,           128,      4096,  "RILL_ERR_LIMIT") \
   X(joins_pending,             16,      4096,  "RILL_ERR_LIMIT") \
-  X(name_bytes,               255,      1024,  "RILL_ERR_TOO_BIG")
+  X(name_bytes,               255,      1024,  "RILL_ERR_TOO_BIG") \
+  /* events */ \
+  X(value_depth,               32,        60,  "parse error, close") \
+  X(value_nodes,            16384,   1048576,  "parse error, close") \
+  X(key_bytes,               1024,     65536,  "parse error, close") \
+  X(attachments,               10,       255,  "parse error, close") \
+  X(acks_pending,            1024,  RILL_UNLIMITED, "RILL_ERR_LIMIT") \
+  X(ack_ms,                 10000,    600000,  "RILL_ERR_TIMEOUT to the caller") \
+  /* sessions */ \
+  X(payload_bytes,        1000000,  67108864,  "413, 1009") \
+  X(connect_ms,             45000,    600000,  "close") \
+  X(upgrade_ms,             10000,    600000,  "the WebSocket is closed") \
+  X(poll_close_ms,          30000,    600000,  "the session ends unheard") \
+  X(spaces_per_session,        16,       255,  "CONNECT_ERROR") \
+  X(spaces,                  1024,  RILL_UNLIMITED, "CONNECT_ERROR") \
+  /* recovery and history */ \
+  X(recovery_ms,           120000,  86400000,  "on_close") \
+  X(away_peers,             10000,  RILL_UNLIMITED, "on_close at once") \
+  X(history_count,           1000,   1048576,  "the oldest is forgotten") \
+  X(history_ms,            120000,  RILL_UNLIMITED, "the oldest is forgotten") \
+  X(history_bytes,         262144,  RILL_UNLIMITED, "the oldest is forgotten") \
+  X(history_total_bytes, 67108864,  RILL_UNLIMITED, "nothing more is kept") \
+  X(retry_ms,                3000,   3600000,  "what SSE clients are told")
 /* clang-format on */
 
 typedef struct rill_limits {

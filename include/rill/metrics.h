@@ -31,6 +31,18 @@ extern "C" {
   X(dropped_oldest_total, counter, "messages dropped by RILL_DROP_OLDEST") \
   X(dropped_newest_total, counter, "messages dropped by RILL_DROP_NEWEST") \
   X(conflated_total, counter, "messages replaced by a newer one") \
+  X(dropped_volatile_total, counter, "volatile events that would have waited") \
+  X(events_total, counter, "events received") \
+  X(events_unknown_total, counter, "events that no handler takes") \
+  X(events_throttled_total, counter, "events over the rate of rill_throttle") \
+  X(acks_timed_out_total, counter, "answers that did not come in time") \
+  X(sessions, gauge, "Engine.IO sessions") \
+  X(upgrades_total, counter, "sessions that went from polling to WebSocket") \
+  X(upgrades_failed_total, counter, "upgrades that were begun and not ended") \
+  X(away, gauge, "peers that may still come back") \
+  X(recovered_total, counter, "peers that came back and missed nothing") \
+  X(recovered_gap_total, counter, "peers that came back to a gap") \
+  X(history_bytes, gauge, "bytes of events kept for recovery") \
   X(slow_closed_total, counter, "peers closed with 4008") \
   X(handler_errors_total, counter, "handlers that returned an error") \
   X(pings_total, counter, "pings sent") \

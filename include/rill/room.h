@@ -5,6 +5,11 @@
  * UTF-8 without control bytes.  One message to a room is encoded once,
  * whatever the number of members, and each peer gets messages in the order
  * of the calls.
+ *
+ * Rooms belong to the namespace of their members (rill/event.h); where a
+ * function takes a hub and a room, it is the room in "/".  A message for a
+ * peer of a dialect with events is the event "message" with one argument, a
+ * string or bytes.
  */
 #ifndef RILL_ROOM_H
 #define RILL_ROOM_H
@@ -45,6 +50,8 @@ RILL_API int rill_join_deny(rill_peer peer, rill_str room, int error);
 
 /* rill_room_count is the number of members; rill_in_room asks for one. */
 RILL_API size_t rill_room_count(const rill_hub *hub, rill_str room);
+RILL_API size_t rill_room_count_in(const rill_hub *hub, rill_str space,
+                                   rill_str room);
 RILL_API bool rill_in_room(rill_peer peer, rill_str room);
 
 /*
@@ -54,6 +61,9 @@ RILL_API bool rill_in_room(rill_peer peer, rill_str room);
  */
 RILL_API int rill_room_each(rill_hub *hub, rill_str room,
                             int (*fn)(rill_peer peer, void *arg), void *arg);
+RILL_API int rill_room_each_in(rill_hub *hub, rill_str space, rill_str room,
+                               int (*fn)(rill_peer peer, void *arg),
+                               void *arg);
 RILL_API int rill_peer_rooms(rill_peer peer,
                              int (*fn)(rill_str room, void *arg), void *arg);
 
@@ -73,6 +83,7 @@ typedef struct rill_to {
   size_t nexcept;
   const rill_str *except_rooms;
   size_t nexcept_rooms;
+  rill_str space; /* the namespace (rill/event.h); empty: "/" */
 } rill_to;
 
 /*
@@ -96,6 +107,19 @@ RILL_API int rill_send_user(rill_hub *hub, rill_str user, const rill_msg *msg);
  */
 typedef struct rill_room_opts {
   rill_overflow overflow;
+  /*
+   * History: the newest events of the room are kept in memory for those who
+   * come back: at most |history| of them (0: none, unless its namespace has
+   * recovery), for at most |history_ms| and |history_bytes| (0: as the
+   * limits say).  A room with history lives on without members until it has
+   * aged away.
+   */
+  uint32_t history, history_ms, history_bytes;
+  /*
+   * Batching: events for the room are held for up to |batch_ms| and go out
+   * together, in one write per member; 0 for the end of the turn.
+   */
+  uint32_t batch_ms;
 } rill_room_opts;
 RILL_API int rill_room_defaults(rill_hub *hub, const char *pattern,
                                 const rill_room_opts *opts);

@@ -124,6 +124,21 @@ int rill__address_enter(rill_conn *c, rill_str text) {
   return 0;
 }
 
+bool rill__address_share(rill_conn *c, const rill_conn *like, rill_str text) {
+  rill__conn_extra *x;
+
+  c->address = like->address;
+  if (c->address != NULL)
+    c->address->conns++;
+  if (rill_str_eq(text, rill__address_text(c)))
+    return true;
+  x = rill__conn_extra_of(c);
+  if (x == NULL)
+    return false;
+  rill__bytes_add(&x->address, text.ptr, text.len);
+  return !x->address.failed;
+}
+
 void rill__address_leave(rill_conn *c) {
   rill__address *a = c->address;
 

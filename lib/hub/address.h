@@ -12,6 +12,11 @@
  * c->address; -1 is no memory.
  */
 int rill__address_enter(rill_conn *c, rill_str text);
+/*
+ * Counts |c|, which is no stream, beside |like| at the same address; |text|
+ * is the client's.  false: no memory.
+ */
+bool rill__address_share(rill_conn *c, const rill_conn *like, rill_str text);
 void rill__address_leave(rill_conn *c);
 /* Is |address| one of the proxies of the config? */
 bool rill__address_trusted(const rill_hub *hub, rill_str address);

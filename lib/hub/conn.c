@@ -4,7 +4,7 @@
 
 #include "hub/address.h"
 #include "hub/peer.h"
-#include "hub/request.h"
+#include "hub/session.h"
 
 /*
  * Held input of a paused conn: a read or two of an adapter.  A host that
@@ -24,7 +24,8 @@ void rill__conn_arm(rill_conn *c) {
     due = rill__heartbeat_due(c);
   else if (c->state == RILL__DEAD)
     due = RILL_NEVER;
-  else if (c->state == RILL__HTTP && c->extra != NULL && c->extra->held_due)
+  if ((c->state == RILL__HTTP || c->state == RILL__OPEN) && c->extra != NULL &&
+      c->extra->held_due)
     due = c->hub->now;
   rill__heap_set(&c->hub->timers, &c->timer, due);
 }
@@ -70,19 +71,20 @@ int rill__conn_make(rill_conn **out, rill_hub *hub, rill__state state) {
   *out = NULL;
   if (rv != 0)
     return rv;
-  if (hub->nconns >= UINT32_MAX - 3 ||
-      !rill__heap_reserve(&hub->timers, (uint32_t)hub->nconns + 3))
+  if (!rill__hub_timer_add(hub))
     return RILL_ERR_NOMEM;
   c = rill__calloc(&hub->alloc, sizeof *c);
-  if (c == NULL)
+  if (c == NULL) {
+    hub->ntimers--;
     return RILL_ERR_NOMEM;
+  }
   c->hub = hub;
   c->state = (uint8_t)state;
   c->flags = RILL__LISTED;
   c->since = RILL_NEVER;
   c->heard = hub->now;
   rill__list_init(&c->ready);
-  rill__timer_init(&c->timer, 0);
+  rill__timer_init(&c->timer, RILL__TIMER_CONN);
   rill__outq_init(&c->out);
   rill__ws_init(&c->ws, state == RILL__DIAL);
   rill__list_push(&hub->conns, &c->u.all);
@@ -155,8 +157,9 @@ int rill_conn_new(rill_conn **out, rill_hub *hub, const rill_conn_info *info,
 void rill__conn_drop(rill_conn *c) {
   rill_hub *hub = c->hub;
 
-  if (c->peer != NULL)
-    c->peer->conn = NULL;
+  for (rill__peer *p = c->peer; p != NULL; p = rill__peer_sibling(p))
+    p->conn = NULL;
+  rill__session_conn_gone(c);
   rill__outq_finish(&c->out, &hub->out);
   rill__ws_finish(&c->ws, &hub->ws);
   rill__address_leave(c);
@@ -168,6 +171,7 @@ void rill__conn_drop(rill_conn *c) {
   if (c->flags & RILL__LISTED)
     rill__list_remove(&c->u.all);
   hub->nconns--;
+  hub->ntimers--;
   rill__free(&hub->alloc, c, sizeof *c);
 }
 
@@ -199,7 +203,9 @@ void rill__conn_flush(rill_conn *c) {
   let_go(c);
   c->state = RILL__FLUSH;
   c->since = rill__sooner(
-      rill__after(c->hub->now, c->hub->config.limits.close_ms),
+      rill__after(c->hub->now, rill__conn_is(c, RILL__BOX)
+                                   ? c->hub->config.limits.poll_close_ms
+                                   : c->hub->config.limits.close_ms),
       c->hub->drain_end);
   if (c->out.bytes == 0 && !rill__conn_is(c, RILL__LINGER))
     rill__conn_kill(c);
@@ -210,6 +216,7 @@ void rill__conn_flush(rill_conn *c) {
 void rill__conn_kill(rill_conn *c) {
   let_go(c);
   c->state = RILL__DEAD;
+  rill__session_conn_gone(c);
   rill__outq_finish(&c->out, &c->hub->out);
   rill__conn_arm(c);
   rill__conn_ready(c);
@@ -261,6 +268,10 @@ static int input(rill_conn *c, uint8_t *data, size_t len) {
     return rill__conn_http_input(c, data, len);
   case RILL__OPEN:
   case RILL__CLOSING:
+    if (rill__conn_is(c, RILL__BOX))
+      return rill__session_payload(c, data, len);
+    if (c->variant == RILL__AS_SSE && c->state == RILL__OPEN)
+      return 0; /* a stream has nothing more to ask */
     return rill__conn_ws_input(c, data, len);
   case RILL__FLUSH:
     return rill__conn_is(c, RILL__LINGER) ? 0 : RILL_ERR_CLOSED;
@@ -276,11 +287,11 @@ static int input(rill_conn *c, uint8_t *data, size_t len) {
 static bool stopped(const rill_conn *c) {
   return c->state == RILL__VERDICT ||
          rill__conn_is(c, RILL__PAUSED | RILL__THROTTLED) ||
-         (c->state == RILL__HTTP && rill__conn_is(c, RILL__SOFT));
+         ((c->state == RILL__HTTP || rill__conn_is(c, RILL__BOX)) &&
+          rill__conn_is(c, RILL__SOFT));
 }
 
-/* Must what is fed wait? */
-static bool held_back(const rill_conn *c) {
+bool rill__conn_held_back(const rill_conn *c) {
   return stopped(c) || (c->extra != NULL && c->extra->held.len > 0);
 }
 
@@ -292,7 +303,7 @@ int rill_feed(rill_conn *c, uint8_t *data, size_t len, rill_time now) {
   rill__hub_enter(hub, now);
   hub->metrics.bytes_in_total += len;
   c->heard = hub->now;
-  if (c->state < RILL__FLUSH && held_back(c)) {
+  if (c->state < RILL__FLUSH && rill__conn_held_back(c)) {
     rv = 0;
     if (!rill__conn_hold(c, data, len)) {
       rill__conn_ws_cut(c, RILL_CAUSE_FLOOD, "fed while not reading");
@@ -350,7 +361,8 @@ void rill_feed_end(rill_conn *c, int error, rill_time now) {
     break;
   case RILL__VERDICT:
     /* a client that has half-closed may still wait for its answer */
-    if (error != 0 || c->request == NULL || c->request->upgrade)
+    if (error != 0 || c->request == NULL || c->request->upgrade ||
+        rill__conn_is(c, RILL__WATCH))
       rill__conn_ws_cut(c, RILL_CAUSE_EOF, "the stream ended");
     else
       c->flags &= (uint16_t)~RILL__KEEP;
@@ -383,13 +395,31 @@ static void relax(rill_conn *c) {
     c->flags &= (uint16_t)~RILL__SOFT;
     rill__heartbeat_again(c);
     rill__conn_http_again(c);
+    if (rill__conn_is(c, RILL__BOX))
+      rill__conn_held_due(c);
     rill__conn_ready(c);
   }
   if (rill__conn_is(c, RILL__BUSY_TOLD) && c->out.bytes == 0) {
     c->flags &= (uint16_t)~RILL__BUSY_TOLD;
-    if (c->peer != NULL)
-      rill__peer_due(c->peer, RILL__DUE_DRAIN);
+    for (rill__peer *p = c->peer; p != NULL; p = rill__peer_sibling(p))
+      rill__peer_due(p, RILL__DUE_DRAIN);
   }
+}
+
+void rill__conn_emptied(rill_conn *c) {
+  c->flags &= (uint16_t) ~(RILL__ANSWER | RILL__BLOCKED);
+  if (rill__conn_is(c, RILL__SOFT | RILL__BUSY_TOLD))
+    relax(c);
+  if (c->state == RILL__FLUSH)
+    rill__conn_kill(c);
+}
+
+void rill__conn_held_due(rill_conn *c) {
+  if (c->extra != NULL && c->extra->held.len > 0) {
+    c->extra->held_due = true;
+    rill__conn_arm(c);
+  }
+  rill__conn_ready(c);
 }
 
 void rill_sent(rill_conn *c, size_t n, rill_time now) {
@@ -426,7 +456,8 @@ unsigned rill_wants(const rill_conn *c) {
     if (rill__conn_is(c, RILL__ANSWER))
       wants |= RILL_WANT_FLUSH;
   }
-  if (!rill__conn_is(c, RILL__ENDED | RILL__SOFT) && !held_back(c) &&
+  if (!rill__conn_is(c, RILL__ENDED | RILL__SOFT) &&
+      (!rill__conn_held_back(c) || rill__conn_is(c, RILL__WATCH)) &&
       (c->state != RILL__FLUSH || rill__conn_is(c, RILL__LINGER)))
     wants |= RILL_WANT_READ;
   return wants;

@@ -48,7 +48,9 @@ enum {
   RILL__BLOCKED = 1024,  /* the stream took less than was pending */
   RILL__LINGER = 2048,   /* FLUSH of a client: the server closes first */
   RILL__KEEP = 4096,     /* the connection lives on after the answer */
-  RILL__LISTED = 8192    /* in hub->conns */
+  RILL__LISTED = 8192,   /* in hub->conns */
+  RILL__BOX = 16384,     /* the queue of a polling session: no stream */
+  RILL__WATCH = 32768    /* VERDICT, but an end of the stream matters */
 };
 
 /* What an outbound conn knows until it is open; client/dial.c makes it. */
@@ -70,7 +72,7 @@ typedef struct rill__conn_extra {
   uint8_t pong_len;
   rill__bytes address;        /* where it is not the address record's */
   rill__dial *dial;           /* of an outbound conn */
-  bool held_due;              /* HTTP: the next tick feeds what is held */
+  bool held_due;              /* the next tick feeds what is held */
 } rill__conn_extra;
 
 /* What a fan-out touches comes first, in one or two lines of the cache. */
@@ -88,7 +90,8 @@ struct rill_conn {
   rill_hub *hub;
   rill_conn_arg arg;
   rill__conn_extra *extra;
-  rill__peer *peer;
+  rill__peer *peer; /* the first of its peers; see rill__peer_sibling */
+  rill__session *session; /* of a dialect that has sessions */
   rill__timer timer;
   rill_time since;
   rill_time heard;  /* the last bytes */
@@ -138,6 +141,13 @@ void rill__conn_dial_fail(rill_conn *c, rill_cause cause, int status,
 /* Feeds what a pause has kept, as far as it goes. */
 void rill__conn_feed_held(rill_conn *c);
 
+/* Must what is fed wait? */
+bool rill__conn_held_back(const rill_conn *c);
+/* Has the next tick feed what was held. */
+void rill__conn_held_due(rill_conn *c);
+/* The queue of a box is empty: what an adapter's last rill_sent does. */
+void rill__conn_emptied(rill_conn *c);
+
 /* What came behind a handshake: read now, or kept for a peer that pauses. */
 int rill__conn_early(rill_conn *c, uint8_t *data, size_t len);
 
@@ -152,6 +162,16 @@ void rill__conn_http_timeout(rill_conn *c);
 /* ---- conn_ws.c: OPEN and CLOSING ---- */
 int rill__conn_ws_input(rill_conn *c, uint8_t *data, size_t len);
 void rill__conn_ws_open(rill_conn *c); /* the handshake is done */
+/* The conn's part of that; |variant| is set. */
+void rill__conn_opened(rill_conn *c);
+/* As rill__ws_sink.on_message: gives |msg| to |p|. */
+int rill__conn_ws_deliver(rill_conn *c, rill__peer *p, const rill_msg *msg);
+/* Charges the rates for a message of |len| bytes. */
+void rill__conn_charge(rill_conn *c, size_t len);
+/* The answer to a ping is there. */
+void rill__conn_pong(rill_conn *c);
+/* The other side has said that it is over: no close frame. */
+void rill__conn_ws_gone(rill_conn *c, rill_cause cause, const char *reason);
 /* Begins a close: the frame is queued, |cause| is kept. */
 void rill__conn_ws_close(rill_conn *c, rill_cause cause, unsigned code,
                          rill_str reason);
@@ -176,9 +196,13 @@ void rill__throttle(rill_conn *c, rill_time until);
 /* ---- send.c: messages ---- */
 /* 0, RILL_BUSY or an error of rill_send. */
 int rill__conn_send(rill_conn *c, const rill_msg *msg, rill_overflow overflow);
-/* Queues |count| encoded frames, bytes [from, to) of |chunk|. */
+/* The same for an item, in the conn's own format. */
+int rill__conn_send_item(rill_conn *c, const rill__item *item,
+                         rill_overflow overflow);
+/* Queues |count| encoded messages of |kind|, bytes [from, to) of |chunk|. */
 int rill__conn_queue(rill_conn *c, rill__chunk *chunk, uint32_t from,
-                     uint32_t to, uint32_t count, rill_overflow overflow);
+                     uint32_t to, uint32_t count, uint32_t kind,
+                     rill_overflow overflow);
 /* Queues |chunk|, a key and one frame, or puts it in an older one's place. */
 int rill__conn_queue_keyed(rill_conn *c, rill__chunk *chunk,
                            rill_overflow overflow);

@@ -4,7 +4,7 @@
 #include "hub/conn.h"
 
 #include "hub/address.h"
-#include "hub/request.h"
+#include "hub/session.h"
 
 static void counted_error(rill_conn *c) {
   rill__http_error e = rill__http_error_of(c->http);
@@ -28,13 +28,57 @@ void rill__conn_http_error(rill_conn *c, int status, const char *reason) {
   rill__bytes_finish(&out);
 }
 
+/*
+ * The answer to a body that is too large for its route: what CORS asks for
+ * is on it, and whose session it is for is untouched.
+ */
+static void too_large(rill_conn *c, rill__route *route) {
+  rill_request req = {.hub = c->hub, .conn = c, .http = c->http,
+                      .route = route};
+  rill__bytes out;
+
+  c->hub->metrics.bad_requests_total++;
+  rill__bytes_init(&out, &c->hub->alloc);
+  rill__http_begin_response(&out, 413);
+  rill__cors_headers(&req, &out);
+  rill__http_end_error(&out, 413, rill_s("the body is too large"), true,
+                       false);
+  if (out.failed)
+    rill__conn_kill(c);
+  else if (rill__conn_write(c, out.data, out.len))
+    rill__conn_flush(c);
+  rill__bytes_finish(&out);
+}
+
+/* How much of a body the route takes. */
+static uint32_t body_limit(rill_conn *c, const rill__route *route) {
+  const rill_limits *l = &c->hub->config.limits;
+
+  return route != NULL && route->fn == NULL &&
+                 (route->dialect == RILL_SOCKETIO ||
+                  route->dialect == RILL_ENGINEIO)
+             ? l->payload_bytes
+             : l->body_bytes;
+}
+
 /* A head is complete: may the body come? */
 static bool go_on(rill_conn *c) {
   const rill__http_head *head = rill__http_head_of(c->http);
   static const char proceed[] = "HTTP/1.1 100 Continue\r\n\r\n";
+  rill__route *route;
+  bool wrong;
 
   if (!head->has_body)
     return true;
+  route = rill__route_find(c->hub, head->method, head->path, &wrong);
+  if (!rill__http_limit_body(c->http, body_limit(c, route))) {
+    if (body_limit(c, route) == c->hub->config.limits.payload_bytes)
+      c->hub->metrics.limit_payload_bytes++;
+    else
+      c->hub->metrics.limit_body_bytes++;
+    too_large(c, route);
+    return false;
+  }
   if (head->upgrade) {
     rill__conn_http_error(c, 400, "an upgrade request has no body");
     return false;

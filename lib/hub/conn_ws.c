@@ -5,36 +5,38 @@
 #include "hub/conn.h"
 
 #include "hub/address.h"
-#include "hub/peer.h"
+#include "hub/recover.h"
+#include "hub/session.h"
 #include "wire/deflate.h"
 
-void rill__conn_ws_open(rill_conn *c) {
-  rill_hub *hub = c->hub;
-  rill__peer *p = c->peer;
-
-  rill__fanout_close(hub, &hub->fanout);
+void rill__conn_opened(rill_conn *c) {
+  rill__fanout_close(c->hub, &c->hub->fanout);
   rill__list_remove(&c->u.all);
   c->flags &= (uint16_t)~RILL__LISTED;
   c->u.rate.messages = c->u.rate.bytes = 0;
   c->state = RILL__OPEN;
   c->since = RILL_NEVER;
-  c->heard = hub->now;
-  c->variant = 0;
-  if (c->ws.client)
-    c->variant = RILL__VARIANT_OWN;
-  else if (c->ws.pmd != NULL)
-    c->variant = (uint8_t)(rill__pmd_send_bits(c->ws.pmd) - 8);
-  p->variant = c->variant;
+  c->heard = c->hub->now;
   c->out.torn = c->out.bytes; /* the handshake, which is no frame */
-  p->open = p->told = true;
-  hub->fanout.all.n[c->variant]++;
-  hub->peers.open++;
-  hub->metrics.peers_total++;
-  rill__hub_log(hub, RILL_LOG_INFO, "peer.open", rill__address_text(c), NULL);
   if (c->extra != NULL && c->extra->held.len > 0)
-    rill__peer_due(p, RILL__DUE_INPUT);
+    rill__conn_held_due(c);
   rill__conn_arm(c);
   rill__conn_ready(c);
+}
+
+void rill__conn_ws_open(rill_conn *c) {
+  if (c->session == NULL) {
+    c->variant = RILL__AS_RAW;
+    if (c->ws.client)
+      c->variant = RILL__AS_OWN;
+    else if (c->ws.pmd != NULL)
+      c->variant = (uint8_t)(rill__pmd_send_bits(c->ws.pmd) - 8);
+  }
+  rill__conn_opened(c);
+  if (c->session != NULL && c->session->engineio)
+    rill__engineio_opened(c);
+  if (c->peer != NULL && c->state == RILL__OPEN)
+    rill__peer_opened(c->peer);
 }
 
 /*
@@ -47,24 +49,30 @@ static void hand_out(rill_conn *c) {
 
 /* No more messages in or out of rooms; hand_out went before. */
 static void stop(rill_conn *c) {
-  rill_hub *hub = c->hub;
+  for (rill__peer *p = c->peer; p != NULL; p = rill__peer_sibling(p))
+    rill__peer_stop(p);
+}
 
-  if (c->peer == NULL || !c->peer->open)
-    return;
-  c->peer->open = false;
-  hub->fanout.all.n[c->variant]--;
-  hub->peers.open--;
+/* A client of the envelope that closes with 1000 means to leave. */
+static bool means_it(const rill_conn *c, rill_cause cause, unsigned code) {
+  return cause == RILL_CAUSE_PEER && c->session != NULL &&
+         !c->session->engineio && code == RILL_CLOSE_NORMAL;
 }
 
 static void end(rill_conn *c, rill_cause cause, unsigned code,
                 rill_str reason) {
-  rill__peer *p = c->peer;
+  bool final = means_it(c, cause, code);
+  rill__peer *p;
 
-  if (p == NULL)
-    return;
-  stop(c);
-  rill__peer_unbind(p);
-  rill__peer_end(p, cause, code, c->sent_code, 0, reason);
+  while ((p = c->peer) != NULL) {
+    rill__peer_stop(p);
+    if (!final && rill__recoverable(p, cause)) {
+      rill__peer_leave(p, cause, code, c->sent_code, reason);
+      continue;
+    }
+    rill__peer_unbind(p);
+    rill__peer_end(p, cause, code, c->sent_code, 0, reason);
+  }
 }
 
 bool rill__conn_ws_frame(rill_conn *c, uint8_t first, const void *data,
@@ -72,6 +80,10 @@ bool rill__conn_ws_frame(rill_conn *c, uint8_t first, const void *data,
   uint8_t frame[RILL__WS_HEADER_MAX + 125], mask[4];
   size_t n;
 
+  if (len > 125) { /* not a control frame, so never a masked one */
+    n = rill__ws_header(frame, first, len, NULL);
+    return rill__conn_write(c, frame, n) && rill__conn_write(c, data, len);
+  }
   if (c->ws.client && rill__hub_random(c->hub, mask, sizeof mask) != 0) {
     rill__conn_ws_cut(c, RILL_CAUSE_NOMEM, "no randomness for a mask");
     return false;
@@ -84,9 +96,30 @@ bool rill__conn_ws_frame(rill_conn *c, uint8_t first, const void *data,
   return rill__conn_write(c, frame, n + len);
 }
 
+/* How an Engine.IO client sees it: no code but for what is too big. */
+static unsigned code_for(const rill_conn *c, unsigned code) {
+  return c->session != NULL && c->session->engineio &&
+                 code != RILL_CLOSE_TOO_BIG
+             ? RILL_CLOSE_NONE
+             : code;
+}
+
+/* Can the other side answer a close? */
+static bool shakes_hands(const rill_conn *c) {
+  return !rill__conn_is(c, RILL__BOX) && c->variant != RILL__AS_SSE;
+}
+
 static bool send_close(rill_conn *c, unsigned code, rill_str reason) {
   uint8_t payload[125];
   size_t len = 0;
+
+  if (!shakes_hands(c)) {
+    if (rill__conn_is(c, RILL__BOX))
+      return rill__conn_write(c, "\x1e" "1", 2);
+    rill__sse_goodbye(c);
+    return c->state == RILL__OPEN;
+  }
+  code = code_for(c, code);
 
   if (code != RILL_CLOSE_NONE) {
     payload[0] = (uint8_t)(code >> 8);
@@ -104,12 +137,17 @@ void rill__conn_ws_close(rill_conn *c, rill_cause cause, unsigned code,
   hand_out(c);
   if (c->state != RILL__OPEN || !send_close(c, code, reason))
     return;
+  if (!shakes_hands(c)) {
+    end(c, cause, code, reason);
+    rill__conn_flush(c);
+    return;
+  }
   stop(c);
   c->cause = (uint8_t)cause;
   c->state = RILL__CLOSING;
   c->flags &= (uint16_t) ~(RILL__PAUSED | RILL__THROTTLED);
   c->since = rill__after(c->hub->now, c->hub->config.limits.close_ms);
-  if (c->extra != NULL && c->extra->held.len > 0)
+  if (c->peer != NULL && c->extra != NULL && c->extra->held.len > 0)
     rill__peer_due(c->peer, RILL__DUE_INPUT);
   rill__conn_arm(c);
   rill__conn_ready(c);
@@ -120,6 +158,10 @@ void rill__conn_ws_fail(rill_conn *c, rill_cause cause, unsigned code,
   hand_out(c);
   if (c->state >= RILL__FLUSH)
     return;
+  if (rill__conn_is(c, RILL__BOX) && !rill__session_polled(c->session)) {
+    rill__conn_ws_cut(c, cause, reason); /* nobody listens */
+    return;
+  }
   if (c->state == RILL__OPEN) {
     stop(c);
     if (cause == RILL_CAUSE_SLOW || cause == RILL_CAUSE_OVERLOAD)
@@ -145,6 +187,19 @@ void rill__conn_ws_cut(rill_conn *c, rill_cause cause, const char *reason) {
   rill__conn_kill(c);
 }
 
+void rill__conn_ws_gone(rill_conn *c, rill_cause cause, const char *reason) {
+  hand_out(c);
+  if (c->state >= RILL__FLUSH)
+    return;
+  end(c, cause, RILL_CLOSE_NONE, rill_s(reason));
+  if (shakes_hands(c))
+    send_close(c, RILL_CLOSE_NONE, (rill_str){0});
+  if (rill__conn_is(c, RILL__BOX) && !rill__session_polled(c->session))
+    rill__conn_kill(c);
+  else
+    rill__conn_flush(c);
+}
+
 /* The peer's close frame; |code| NONE where it has no body. */
 static void on_close_frame(rill_conn *c, unsigned code, rill_str reason) {
   bool ours = c->state == RILL__CLOSING;
@@ -162,7 +217,16 @@ static void on_close_frame(rill_conn *c, unsigned code, rill_str reason) {
 }
 
 void rill__conn_ws_ping(rill_conn *c) {
-  if (!rill__conn_ws_frame(c, RILL__WS_FIN | RILL__WS_PING, NULL, 0))
+  if (c->variant == RILL__AS_SSE && c->state == RILL__OPEN) {
+    rill__sse_ping(c);
+    c->hub->metrics.pings_total++;
+    return;
+  }
+  if (c->session != NULL && c->session->engineio)
+    rill__engineio_ping(c);
+  else
+    rill__conn_ws_frame(c, RILL__WS_FIN | RILL__WS_PING, NULL, 0);
+  if (c->state != RILL__OPEN)
     return;
   c->flags |= RILL__PINGED;
   c->pinged = c->hub->now;
@@ -194,15 +258,21 @@ void rill__conn_ws_pong(rill_conn *c) {
                         c->extra->pong_len);
 }
 
-static void on_pong(rill_conn *c) {
+void rill__conn_pong(rill_conn *c) {
   rill_time rtt;
 
   if (!rill__conn_is(c, RILL__PINGED))
     return;
   c->flags &= (uint16_t)~RILL__PINGED;
   rtt = (c->hub->now - c->pinged) / RILL_USEC;
-  if (c->peer != NULL)
-    c->peer->rtt_us = rtt < UINT32_MAX ? (uint32_t)rtt : UINT32_MAX - 1;
+  for (rill__peer *p = c->peer; p != NULL; p = rill__peer_sibling(p))
+    p->rtt_us = rtt < UINT32_MAX ? (uint32_t)rtt : UINT32_MAX - 1;
+}
+
+/* The WebSocket's own; an Engine.IO session is asked by packets. */
+static void on_pong(rill_conn *c) {
+  if (c->session == NULL || !c->session->engineio)
+    rill__conn_pong(c);
 }
 
 static int on_control(void *arg, uint8_t opcode, const uint8_t *data,
@@ -231,23 +301,14 @@ static int on_control(void *arg, uint8_t opcode, const uint8_t *data,
 }
 
 /* Rates: above them reading stops until the debt is paid. */
-static void charge(rill_conn *c, const rill_msg *msg) {
+static void charge(rill_conn *c, size_t len, uint32_t cost) {
   rill_hub *hub = c->hub;
-  uint32_t cost = 1;
   rill_time until, until_bytes;
 
-  if (hub->config.charge != NULL) {
-    hub->in_handler = true;
-    cost = hub->config.charge(rill__peer_handle(c->peer), msg,
-                              hub->config.arg);
-    hub->in_handler = false;
-    if (c->state != RILL__OPEN)
-      return;
-  }
   until = rill__bucket_over(&c->u.rate.messages, hub->now, hub->rate.messages,
                             cost);
   until_bytes = rill__bucket_over(&c->u.rate.bytes, hub->now, hub->rate.bytes,
-                                  (uint32_t)msg->len);
+                                  (uint32_t)len);
   hub->metrics.limit_messages_per_sec += until != 0;
   hub->metrics.limit_bytes_per_sec += until_bytes != 0;
   if (until_bytes > until)
@@ -256,10 +317,55 @@ static void charge(rill_conn *c, const rill_msg *msg) {
     rill__throttle(c, until);
 }
 
+void rill__conn_charge(rill_conn *c, size_t len) {
+  if (c->hub->rate.charging)
+    charge(c, len, 1);
+}
+
+/* What the host weighs each of its own messages with. */
+static uint32_t cost_of(rill_conn *c, const rill_msg *msg) {
+  rill_hub *hub = c->hub;
+  uint32_t cost = 1;
+
+  if (hub->config.charge == NULL || c->peer == NULL)
+    return cost;
+  hub->in_handler = true;
+  cost = hub->config.charge(rill__peer_handle(c->peer), msg, hub->config.arg);
+  hub->in_handler = false;
+  return cost;
+}
+
+int rill__conn_ws_deliver(rill_conn *c, rill__peer *p, const rill_msg *msg) {
+  rill_hub *hub = c->hub;
+  void *arg;
+  const rill_handlers *h = rill__peer_handlers(p, &arg);
+  int rv;
+
+  if (!p->open || h->on_message == NULL)
+    return 0;
+  hub->in_handler = true;
+  rv = h->on_message(rill__peer_handle(p), msg, arg);
+  hub->in_handler = false;
+  if (rv < 0 && rill__peer_handled(p, rv) < 0)
+    return RILL_ERR_HANDLER;
+  return c->state >= RILL__FLUSH ? RILL_ERR_CLOSED : rv;
+}
+
+static int deliver_raw(rill_conn *c, const rill__ws_message *m,
+                       const rill_msg *msg) {
+  rill_hub *hub = c->hub;
+  int rv;
+
+  hub->delivering = m;
+  hub->delivering_first = 0;
+  rv = rill__conn_ws_deliver(c, c->peer, msg);
+  hub->delivering = NULL;
+  return rv;
+}
+
 static int on_message(void *arg, const rill__ws_message *m) {
   rill_conn *c = arg;
   rill_hub *hub = c->hub;
-  rill__peer *p = c->peer;
   rill_msg msg;
   int rv = 0;
 
@@ -271,21 +377,19 @@ static int on_message(void *arg, const rill__ws_message *m) {
                    .len = m->len,
                    .kind = m->opcode == RILL__WS_TEXT ? RILL_TEXT
                                                       : RILL_BINARY};
-  if (hub->rate.charging)
-    charge(c, &msg);
-  if (c->state == RILL__OPEN && p->opts->handlers->on_message != NULL) {
-    hub->delivering = m;
-    hub->delivering_first = 0;
-    hub->in_handler = true;
-    rv = p->opts->handlers->on_message(rill__peer_handle(p), &msg,
-                                       p->opts->arg);
-    hub->in_handler = false;
-    hub->delivering = NULL;
+  if (hub->rate.charging) {
+    uint32_t cost = cost_of(c, &msg);
+    if (c->state == RILL__OPEN)
+      charge(c, msg.len, cost);
   }
-  if (rv < 0 && rill__peer_handled(p, rv) < 0)
-    return RILL_ERR_HANDLER;
+  if (c->state == RILL__OPEN)
+    rv = c->session != NULL ? rill__session_message(c, &msg)
+         : c->peer != NULL  ? deliver_raw(c, m, &msg)
+                            : 0;
   if (c->state >= RILL__FLUSH)
-    return RILL_ERR_CLOSED;
+    return rv < 0 ? rv : RILL_ERR_CLOSED;
+  if (rv == RILL_ERR_HANDLER)
+    return rv;
   if (rv == RILL_PAUSE && c->state == RILL__OPEN)
     c->flags |= RILL__PAUSED;
   return rill__conn_is(c, RILL__PAUSED | RILL__THROTTLED) ? RILL_PAUSE : 0;

@@ -6,7 +6,8 @@
  * stride: a permutation without memory.
  */
 #include "hub/conn.h"
-#include "hub/peer.h"
+#include "hub/recover.h"
+#include "hub/session.h"
 
 /* A year: what is longer is a mistake, and would overflow. */
 #define MOST_SPREAD (365 * 86400 * RILL_SEC)
@@ -60,6 +61,9 @@ int rill_drain(rill_hub *hub, rill_time spread, rill_time now) {
   hub->drain_spread = spread;
   hub->drain_end =
       hub->now + spread + hub->config.limits.close_ms * RILL_MSEC;
+  while (!rill__list_empty(&hub->away)) /* there is nothing to come back to */
+    rill__peer_give_up(
+        RILL__CONTAINER(hub->away.next, rill__voice, away)->peer);
   hub->drain_places = places;
   hub->drain_at = 0;
   hub->drain_stride = places > 0 ? random_stride(hub, places) : 1;
@@ -91,6 +95,8 @@ static void cut_all(rill_hub *hub) {
     rill__conn_ws_cut(RILL__CONTAINER(l, rill_conn, u.all), RILL_CAUSE_DRAIN,
                       "draining");
   }
+  while (hub->sessions != NULL && hub->sessions->conn->state != RILL__DEAD)
+    rill__conn_ws_cut(hub->sessions->conn, RILL_CAUSE_DRAIN, "draining");
 }
 
 /* Closes those whose time has come; the next tick is for the next one. */

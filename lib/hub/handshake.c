@@ -4,7 +4,7 @@
 #include "hub/request.h"
 
 #include "hub/address.h"
-#include "hub/peer.h"
+#include "hub/session.h"
 #include "wire/deflate.h"
 
 int rill__handshake_check(rill_request *req, const char **reason) {
@@ -87,21 +87,13 @@ static bool write_answer(const rill_request *req, uint8_t protocol,
   return ok;
 }
 
-/* What a peer needs before the answer may be written. */
-static int prepare(rill_request *req, rill_str user, rill__pmd_params *params,
-                   bool deflate) {
+/* What the conn needs before the answer may be written. */
+static int prepare(rill_request *req, rill__pmd_params *params, bool deflate) {
   rill_hub *hub = req->hub;
   rill_conn *c = req->conn;
   rill_route_opts *opts = &req->route->opts;
-  rill__peer *p = rill__peer_new(hub, opts);
   rill_str address = rill_request_address(req);
 
-  if (p == NULL)
-    return RILL_ERR_NOMEM;
-  p->conn = c;
-  c->peer = p;
-  if (user.len > 0 && rill__user_add(p, user) != 0)
-    return RILL_ERR_NOMEM;
   if (!rill_str_eq(address, rill__address_text(c))) {
     rill__conn_extra *x = rill__conn_extra_of(c);
     if (x == NULL)
@@ -119,23 +111,58 @@ static int prepare(rill_request *req, rill_str user, rill__pmd_params *params,
   return 0;
 }
 
-int rill__handshake_accept(rill_request *req, rill_str user) {
-  rill_conn *c = req->conn;
+int rill__handshake_answer(rill_request *req, uint8_t *chosen) {
   rill__pmd_params params;
   char answer[160];
   bool deflate = req->route->opts.deflate.enabled &&
                  negotiate(req, &params, answer);
   uint8_t protocol = choose_subprotocol(req);
-  int rv = prepare(req, user, &params, deflate);
+  int rv = prepare(req, &params, deflate);
 
   if (rv == 0 && !write_answer(req, protocol, deflate ? answer : NULL))
     rv = RILL_ERR_NOMEM;
-  if (rv != 0) {
-    rill__conn_ws_cut(c, RILL_CAUSE_NOMEM, "out of memory");
-    return rv;
-  }
-  c->peer->protocol = protocol;
-  c->since = RILL_NEVER;
-  rill__conn_arm(c);
+  if (rv != 0)
+    return rv; /* the conn may have been cut, and its peer with it */
+  if (chosen != NULL)
+    *chosen = protocol;
+  req->conn->since = RILL_NEVER;
+  rill__conn_arm(req->conn);
   return 0;
+}
+
+/* The envelope's session; its peer comes with "open". */
+static int accept_envelope(rill_request *req) {
+  rill_conn *c = req->conn;
+  rill__session *s = rill__session_new(c, req, false);
+  uint8_t protocol;
+  int rv = s != NULL ? rill__handshake_answer(req, &protocol) : RILL_ERR_NOMEM;
+
+  if (rv != 0)
+    return rv;
+  c->variant = protocol == 2 ? RILL__AS_MSGPACK : RILL__AS_JSON;
+  if (c->ws.pmd != NULL)
+    c->variant = (uint8_t)(c->variant + rill__pmd_send_bits(c->ws.pmd) - 8);
+  return 0;
+}
+
+static int accept_raw(rill_request *req, rill_str user) {
+  rill_conn *c = req->conn;
+  rill__peer *p = rill__peer_new(req->hub, &req->route->opts);
+
+  if (p == NULL)
+    return RILL_ERR_NOMEM;
+  rill__peer_bind(p, c);
+  if (user.len > 0 && rill__user_add(p, user) != 0)
+    return RILL_ERR_NOMEM;
+  return rill__handshake_answer(req, &p->protocol);
+}
+
+int rill__handshake_accept(rill_request *req, rill_str user) {
+  rill_conn *c = req->conn; /* the request may go with it */
+  int rv = req->route->dialect == RILL_JSON ? accept_envelope(req)
+                                            : accept_raw(req, user);
+
+  if (rv != 0 && c->state != RILL__DEAD)
+    rill__conn_ws_cut(c, RILL_CAUSE_NOMEM, "out of memory");
+  return rv;
 }

@@ -5,7 +5,7 @@
  */
 #include "hub/conn.h"
 
-#include "hub/peer.h"
+#include "hub/session.h"
 
 static rill_time later(rill_time from, uint32_t ms) {
   return rill__after(from, ms);
@@ -17,10 +17,30 @@ static bool deaf(const rill_conn *c) {
          (c->peer != NULL && (c->peer->due & RILL__DUE_INPUT) != 0);
 }
 
+/*
+ * Where the client must see a ping every ping_ms, whatever else it hears:
+ * Engine.IO, and streams that nothing comes back on.
+ */
+static bool by_the_clock(const rill_conn *c) {
+  return c->variant == RILL__AS_SSE ||
+         (c->session != NULL && c->session->engineio);
+}
+
 static rill_time silence_due(const rill_conn *c) {
   const rill_limits *l = &c->hub->config.limits;
-  rill_time due = rill__sooner(c->since, later(c->heard, l->idle_ms));
+  rill_time due = c->since;
 
+  if (c->session != NULL) {
+    if (c == c->session->probe)
+      return rill__session_due(c);
+    due = rill__sooner(due, rill__session_due(c));
+  }
+  if (by_the_clock(c))
+    return rill__sooner(due,
+                        later(c->pinged, rill__conn_is(c, RILL__PINGED)
+                                             ? l->pong_ms
+                                             : l->ping_ms));
+  due = rill__sooner(due, later(c->heard, l->idle_ms));
   if (rill__conn_is(c, RILL__PINGED))
     return rill__sooner(due, later(c->pinged, l->pong_ms));
   return rill__sooner(due, later(c->heard > c->pinged ? c->heard : c->pinged,
@@ -42,6 +62,8 @@ rill_time rill__heartbeat_due(const rill_conn *c) {
   const rill_limits *l = &c->hub->config.limits;
   rill_time due = deaf(c) ? RILL_NEVER : silence_due(c);
 
+  if (c->extra != NULL && c->extra->held_due)
+    return c->hub->now;
   if (rill__conn_is(c, RILL__SOFT))
     due = rill__sooner(due, later(c->extra->slow, l->slow_ms));
   if (rill__conn_is(c, RILL__THROTTLED))
@@ -89,10 +111,16 @@ void rill__heartbeat_tick(rill_conn *c) {
   const rill_limits *l = &hub->config.limits;
   rill_time now = hub->now;
 
-  if (rill__conn_is(c, RILL__THROTTLED))
+  if (c->extra != NULL && c->extra->held_due)
+    rill__conn_feed_held(c);
+  if (c->state == RILL__OPEN && rill__conn_is(c, RILL__THROTTLED))
     unthrottle(c);
   if (c->state != RILL__OPEN)
     return;
+  if (c->session != NULL && !deaf(c) && rill__session_due(c) <= now) {
+    rill__session_tick(c);
+    return;
+  }
   if (rill__conn_is(c, RILL__SOFT) &&
       later(c->extra->slow, l->slow_ms) <= now) {
     hub->metrics.limit_slow_ms++;
@@ -108,7 +136,13 @@ void rill__heartbeat_tick(rill_conn *c) {
              later(c->pinged, l->pong_ms) <= now) {
     hub->metrics.limit_pong_ms++;
     hub->metrics.ping_timeouts_total++;
-    rill__conn_ws_cut(c, RILL_CAUSE_TIMEOUT, "no pong");
+    if (c->session != NULL && c->session->engineio)
+      rill__conn_ws_gone(c, RILL_CAUSE_TIMEOUT, "ping timeout");
+    else
+      rill__conn_ws_cut(c, RILL_CAUSE_TIMEOUT, "no pong");
+  } else if (by_the_clock(c)) {
+    if (!rill__conn_is(c, RILL__PINGED) && later(c->pinged, l->ping_ms) <= now)
+      rill__conn_ws_ping(c);
   } else if (later(c->heard, l->idle_ms) <= now) {
     hub->metrics.limit_idle_ms++;
     rill__conn_ws_cut(c, RILL_CAUSE_TIMEOUT, "idle");

@@ -6,18 +6,20 @@
 #include <assert.h>
 
 #include "base/siphash.h"
+#include "hub/ask.h"
+#include "hub/batch.h"
 #include "hub/config.h"
 #include "hub/conn.h"
-#include "hub/peer.h"
+#include "hub/history.h"
+#include "hub/recover.h"
+#include "hub/session.h"
+#include "hub/space.h"
 
 typedef struct rill__at_free {
   struct rill__at_free *next;
   void (*fn)(void *arg);
   void *arg;
 } rill__at_free;
-
-/* The kinds of rill__timer.kind. */
-enum { TIMER_CONN, TIMER_DRAIN, TIMER_TRIM };
 
 /* Large spare chunks that nobody has used for so long are freed. */
 #define TRIM_AFTER (2 * RILL_SEC)
@@ -73,21 +75,31 @@ int rill_hub_new(rill_hub **out, const rill_config *config) {
   hub->drain_end = RILL_NEVER;
   set_rates(hub);
   hub->due_end = &hub->due;
+  hub->asks_end = &hub->asks_over;
   atomic_init(&hub->posted, NULL);
   rill__heap_init(&hub->timers, &hub->alloc);
-  rill__timer_init(&hub->drain_timer, TIMER_DRAIN);
-  rill__timer_init(&hub->trim_timer, TIMER_TRIM);
+  rill__timer_init(&hub->drain_timer, RILL__TIMER_DRAIN);
+  rill__timer_init(&hub->trim_timer, RILL__TIMER_TRIM);
+  rill__timer_init(&hub->away_timer, RILL__TIMER_AWAY);
+  rill__timer_init(&hub->history_timer, RILL__TIMER_HISTORY);
+  hub->ntimers = 4;
   rill__chunk_pool_init(&hub->chunks, &hub->alloc);
   rill__http_env_init(&hub->http, &hub->alloc, &hub->config.limits);
   rill__out_env_init(&hub->out, &hub->alloc);
   rill__list_init(&hub->conns);
   rill__list_init(&hub->ready);
   rill__list_init(&hub->idle_addresses);
+  rill__list_init(&hub->away);
+  rill__list_init(&hub->rings);
+  rill__tape_init(&hub->tape, &hub->alloc);
+  rill__builder_init(&hub->build, &hub->alloc);
+  rill__bytes_init(&hub->fanout.scratch, &hub->alloc);
   rv = rill__ws_env_init(&hub->ws, &hub->alloc, &hub->config.limits,
                          &hub->chunks);
   hub->ws.shed = shed;
   hub->ws.shed_arg = hub;
-  if (rv == 0 && !rill__heap_reserve(&hub->timers, 2))
+  if (rv == 0 && (!rill__heap_reserve(&hub->timers, (uint32_t)hub->ntimers) ||
+                  !rill__spaces_init(hub)))
     rv = RILL_ERR_NOMEM;
   if (rv != 0) {
     rill_hub_free(hub);
@@ -103,6 +115,7 @@ void rill_hub_free(rill_hub *hub) {
   if (hub == NULL)
     return;
   assert(!hub->in_call && "rill_hub_free from inside a handler");
+  rill__boxes_free(hub);
   assert(hub->nconns == 0 && "free the conns before the hub");
   while (hub->at_free != NULL) {
     rill__at_free *a = hub->at_free;
@@ -112,11 +125,15 @@ void rill_hub_free(rill_hub *hub) {
   }
   rill__posts_free(hub);
   rill__peers_free(hub);
+  rill__asks_free(hub);
   rill__rooms_free(hub);
+  rill__spaces_free(hub);
   rill__users_free(hub);
   rill__addresses_free(hub);
   rill__routes_free(hub);
   rill__fanout_finish(&hub->fanout);
+  rill__tape_finish(&hub->tape);
+  rill__builder_finish(&hub->build);
   rill__out_env_finish(&hub->out);
   rill__ws_env_finish(&hub->ws);
   rill__http_env_finish(&hub->http);
@@ -148,6 +165,14 @@ void rill_hub_provide(rill_hub *hub, rill_random_fn random, rill_wall_fn wall,
   }
 }
 
+bool rill__hub_timer_add(rill_hub *hub) {
+  if (hub->ntimers >= UINT32_MAX - 1 ||
+      !rill__heap_reserve(&hub->timers, (uint32_t)hub->ntimers + 1))
+    return false;
+  hub->ntimers++;
+  return true;
+}
+
 int rill__hub_random(rill_hub *hub, void *out, size_t len) {
   if (hub->random == NULL || hub->random(hub->random_arg, out, len) != 0)
     return RILL_ERR_RANDOM;
@@ -177,11 +202,13 @@ void rill__hub_enter(rill_hub *hub, rill_time now) {
 void rill__hub_leave(rill_hub *hub) {
   if (hub->due != NULL)
     rill__peers_deliver(hub);
+  if (hub->asks_over != NULL)
+    rill__asks_deliver(hub);
   hub->in_call = false;
 }
 
 rill_time rill_deadline(const rill_hub *hub) {
-  if (hub->due != NULL || rill__posts_waiting(hub))
+  if (hub->due != NULL || hub->asks_over != NULL || rill__posts_waiting(hub))
     return 0;
   return rill__heap_next(&hub->timers);
 }
@@ -218,20 +245,42 @@ static void conn_due(rill_conn *c) {
   rill__conn_arm(c);
 }
 
+static void timer_due(rill_hub *hub, rill__timer *t) {
+  switch (t->kind) {
+  case RILL__TIMER_CONN:
+    conn_due(RILL__CONTAINER(t, rill_conn, timer));
+    break;
+  case RILL__TIMER_DRAIN:
+    rill__drain_tick(hub);
+    break;
+  case RILL__TIMER_TRIM:
+    trim(hub);
+    break;
+  case RILL__TIMER_AWAY:
+    rill__away_tick(hub);
+    break;
+  case RILL__TIMER_HISTORY:
+    rill__history_tick(hub);
+    break;
+  case RILL__TIMER_ASK:
+    rill__ask_timeout(RILL__CONTAINER(t, rill__ask, timer));
+    break;
+  case RILL__TIMER_BATCH:
+    rill__batch_tick(hub, t);
+    break;
+  default:
+    break;
+  }
+}
+
 void rill_tick(rill_hub *hub, rill_time now) {
   rill__timer *t;
   uint32_t most = hub->timers.len; /* a timer re-armed for now waits a turn */
 
   rill__hub_enter(hub, now);
   rill__posts_run(hub);
-  while (most-- > 0 && (t = rill__heap_pop(&hub->timers, hub->now)) != NULL) {
-    if (t->kind == TIMER_DRAIN)
-      rill__drain_tick(hub);
-    else if (t->kind == TIMER_TRIM)
-      trim(hub);
-    else
-      conn_due(RILL__CONTAINER(t, rill_conn, timer));
-  }
+  while (most-- > 0 && (t = rill__heap_pop(&hub->timers, hub->now)) != NULL)
+    timer_due(hub, t);
   rill__hub_leave(hub);
 }
 
@@ -249,7 +298,15 @@ rill_conn *rill_next_ready(rill_hub *hub) {
   rill__link *l;
 
   rill__fanout_close(hub, &hub->fanout);
-  l = rill__list_shift(&hub->ready);
+  while ((l = rill__list_shift(&hub->ready)) != NULL) {
+    rill_conn *c = RILL__CONTAINER(l, rill_conn, ready);
+    if (!rill__conn_is(c, RILL__BOX))
+      break;
+    /* a queue without a stream: its output goes to whoever polls */
+    rill__engineio_flush(c);
+    if (c->state == RILL__DEAD)
+      rill__conn_drop(c);
+  }
   prefetch(hub->ready.next); /* while the adapter writes for this one */
   if (l == NULL && hub->chunks.large != NULL &&
       hub->trim_timer.due == RILL_NEVER)

@@ -7,14 +7,15 @@
 #include <stdatomic.h>
 
 #include <rill/conn.h>
+#include <rill/event.h>
 #include <rill/metrics.h>
-#include <rill/room.h>
 
 #include "base/alloc.h"
 #include "base/chunk.h"
 #include "base/heap.h"
 #include "base/limits.h"
 #include "base/list.h"
+#include "base/build.h"
 #include "hub/fanout.h"
 #include "hub/outq.h"
 #include "wire/http.h"
@@ -26,6 +27,9 @@ typedef struct rill__user rill__user;
 typedef struct rill__route rill__route;
 typedef struct rill__address rill__address;
 typedef struct rill__task rill__task;
+typedef struct rill__space rill__space;
+typedef struct rill__session rill__session;
+typedef struct rill__ask rill__ask;
 
 /* A rate: what one unit costs, and how much may be owed.  unit 0: no limit. */
 typedef struct rill__rate {
@@ -61,7 +65,8 @@ struct rill_hub {
   uint32_t drain_places, drain_at, drain_stride; /* see drain.c */
 
   rill__heap timers;
-  rill__timer drain_timer, trim_timer;
+  rill__timer drain_timer, trim_timer, away_timer, history_timer;
+  size_t ntimers; /* that may be armed */
   rill__chunk_pool chunks;
   rill__http_env http;
   rill__ws_env ws;
@@ -79,7 +84,24 @@ struct rill_hub {
   const rill_deflate_opts *deflate; /* how broadcasts are compressed */
   struct rill__room_rule *room_rules;
   rill__peers peers;
-  rill__room *rooms;
+  rill__space *spaces; /* the first is "/" */
+  uint32_t nspaces;
+  rill__session *sessions;  /* by sid */
+  struct rill__voice *sids; /* peers by public sid */
+  struct rill__voice *secrets; /* those that can be recovered, by secret */
+  rill__ask *asks;          /* emits that wait for answers, by number */
+  rill__ask *asks_over, **asks_end; /* to be told */
+  uint64_t next_ask, next_post;
+  rill_builder build;       /* rill_build's */
+  rill__tape tape;          /* the event that is being delivered */
+  uint64_t offset;          /* of the newest event that can be recovered */
+  char epoch[9];            /* of the offsets: random for each hub */
+  rill__link away; /* voices of peers that are away, the first to go first */
+  size_t naway;
+  rill__link rings; /* with something in them */
+  size_t history_bytes;     /* of all rings */
+  uint64_t history_lost;    /* the newest offset that was never kept */
+  uint64_t history_gone;    /* the newest in a ring of a room that is gone */
   rill__user *users;
   rill__address *addresses;
   rill__link idle_addresses; /* without a conn, oldest first */
@@ -109,6 +131,19 @@ bool rill__bucket_take(rill_time *bucket, rill_time now, rill__rate rate,
                        uint32_t cost);
 rill_time rill__bucket_over(rill_time *bucket, rill_time now, rill__rate rate,
                             uint32_t cost);
+
+/* The kinds of rill__timer.kind. */
+enum {
+  RILL__TIMER_CONN,
+  RILL__TIMER_DRAIN,
+  RILL__TIMER_TRIM,
+  RILL__TIMER_AWAY,
+  RILL__TIMER_HISTORY,
+  RILL__TIMER_ASK,
+  RILL__TIMER_BATCH
+};
+/* Room for one timer more; false: no memory. */
+bool rill__hub_timer_add(rill_hub *hub);
 
 /* Fills |out| from the hub's source; negative where there is none. */
 int rill__hub_random(rill_hub *hub, void *out, size_t len);

@@ -2,13 +2,19 @@
  * join.c - joins that ask first: authorize_join, now or later, and
  * on_joined.
  */
-#include "hub/peer.h"
+#include "hub/join.h"
+
+#include "hub/conn.h"
 #include "hub/room.h"
+#include "hub/session.h"
 
 struct rill__join {
   rill__join *next;
   enum { JOIN_ASK, JOIN_WAIT, JOIN_DONE } state;
   int status; /* of JOIN_DONE */
+  bool client; /* it asked itself, and is told */
+  bool wants;  /* by the number |id| */
+  uint64_t id;
   uint32_t room_len;
   char room[];
 };
@@ -29,16 +35,12 @@ void rill__joins_free(rill__peer *p) {
   }
 }
 
-int rill_join_request(rill_peer peer, rill_str room) {
-  rill__peer *p = rill__peer_open(peer);
+static int request(rill__peer *p, rill_str room, rill__join **out) {
   rill__join *j, **end;
   rill__peer_rare *rare;
   uint32_t n = 0;
-  int rv;
+  int rv = rill__name_check(p->hub, room);
 
-  if (p == NULL)
-    return RILL_ERR_CLOSED;
-  rv = rill__name_check(p->hub, room);
   if (rv != 0)
     return rv;
   rare = rill__peer_rare_of(p);
@@ -56,7 +58,27 @@ int rill_join_request(rill_peer peer, rill_str room) {
   *j = (rill__join){.state = JOIN_ASK, .room_len = (uint32_t)room.len};
   memcpy(j->room, room.ptr, room.len);
   *end = j;
+  *out = j;
   rill__peer_due(p, RILL__DUE_JOINS);
+  return 0;
+}
+
+int rill_join_request(rill_peer peer, rill_str room) {
+  rill__peer *p = rill__peer_open(peer);
+  rill__join *j;
+
+  return p == NULL ? RILL_ERR_CLOSED : request(p, room, &j);
+}
+
+int rill__join_ask(rill__peer *p, rill_str room, bool wants, uint64_t id) {
+  rill__join *j;
+  int rv = request(p, room, &j);
+
+  if (rv != 0)
+    return rv;
+  j->client = true;
+  j->wants = wants;
+  j->id = id;
   return 0;
 }
 
@@ -65,10 +87,12 @@ static void decide(rill__peer *p, rill__join *j, int verdict) {
   j->status = verdict != 0 ? verdict : rill__room_add(p, room_of(j));
 }
 
-static int settle(rill_peer peer, rill_str room, int verdict) {
-  rill__peer *p = rill__peer_open(peer);
+static bool may_join(const rill__peer *p) { return p->open || p->joining; }
 
-  if (p == NULL)
+static int settle(rill_peer peer, rill_str room, int verdict) {
+  rill__peer *p = rill__peer_of(peer);
+
+  if (p == NULL || !may_join(p))
     return RILL_ERR_CLOSED;
   if (p->rare == NULL)
     return RILL_ERR_NOT_FOUND;
@@ -104,12 +128,15 @@ static void ask(rill__peer *p, rill__join *j) {
 }
 
 static void tell(rill__peer *p, rill__join *j) {
+  void *arg;
+  const rill_handlers *h = rill__peer_handlers(p, &arg);
   int rv = 0;
 
-  if (p->open && p->opts->handlers->on_joined != NULL) {
+  if (p->open && j->client && rill__envelope_speaks(p))
+    rill__envelope_joined(p, room_of(j), j->status, j->wants, j->id);
+  if (p->open && h->on_joined != NULL) {
     p->hub->in_handler = true;
-    rv = p->opts->handlers->on_joined(rill__peer_handle(p), room_of(j),
-                                      j->status, p->opts->arg);
+    rv = h->on_joined(rill__peer_handle(p), room_of(j), j->status, arg);
     p->hub->in_handler = false;
   }
   join_free(p->hub, j);
@@ -117,15 +144,24 @@ static void tell(rill__peer *p, rill__join *j) {
 }
 
 /* In the order of the requests, as far as there are verdicts. */
-void rill__joins_deliver(rill__peer *p) {
+bool rill__joins_deliver(rill__peer *p) {
   rill__peer_rare *rare = p->rare;
 
-  for (rill__join *j = rare->joins; j != NULL && p->open; j = j->next)
+  for (rill__join *j = rare->joins; j != NULL && may_join(p); j = j->next)
     if (j->state == JOIN_ASK)
       ask(p, j);
-  while (p->open && rare->joins != NULL && rare->joins->state == JOIN_DONE) {
+  while (may_join(p) && rare->joins != NULL &&
+         rare->joins->state == JOIN_DONE) {
     rill__join *j = rare->joins;
     rare->joins = j->next;
-    tell(p, j);
+    if (p->joining) { /* a stream that is not open yet */
+      int status = j->status;
+      join_free(p->hub, j);
+      if (!rill__sse_joined(p, status))
+        return status == 0;
+    } else {
+      tell(p, j);
+    }
   }
+  return true;
 }

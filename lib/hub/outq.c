@@ -1,5 +1,6 @@
 #include "hub/outq.h"
 
+#include "wire/engineio.h"
 #include "wire/ws.h"
 
 /* Idle extents kept: a turn's fan-out to a few thousand members. */
@@ -69,7 +70,7 @@ bool rill__outq_push(rill__outq *q, rill__out_env *env, rill__chunk *chunk,
   rill__extent *e = q->tail;
 
   if (e != NULL && e->chunk == chunk && e->to == from && e->kind == kind &&
-      chunk->key_len == 0) {
+      chunk->key_len == 0 && kind != RILL__OUT_WHOLE) {
     e->to = to;
   } else {
     e = extent_new(env);
@@ -96,15 +97,56 @@ size_t rill__outq_iov(const rill__outq *q, rill_iov *iov, size_t max) {
   return n;
 }
 
-/* The unit that begins at the head of |e|: a message, or the whole extent. */
-static uint32_t unit_len(const rill__extent *e) {
-  uint32_t left = e->to - e->from;
+static uint32_t packet_len(const uint8_t *data, uint32_t left) {
+  const uint8_t *next =
+      left > 1 ? memchr(data + 1, RILL__EIO_SEPARATOR, left - 1) : NULL;
+  return next != NULL ? (uint32_t)(next - data) : left;
+}
+
+static uint32_t event_len(const uint8_t *data, uint32_t left) {
+  const uint8_t *at = data, *end = data + left, *lf;
+
+  while (at < end && (lf = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+    if (lf + 1 < end && lf[1] == '\n')
+      return (uint32_t)(lf + 2 - data);
+    at = lf + 1;
+  }
+  return left;
+}
+
+uint32_t rill__out_unit(uint32_t kind, const uint8_t *data, uint32_t left) {
   uint64_t len;
 
-  if (e->kind != RILL__OUT_MESSAGES)
+  switch (kind) {
+  case RILL__OUT_MESSAGES:
+    len = rill__ws_frame_len(data);
+    return len < left ? (uint32_t)len : left;
+  case RILL__OUT_PACKETS:
+    return packet_len(data, left);
+  case RILL__OUT_EVENTS:
+    return event_len(data, left);
+  default:
     return left;
-  len = rill__ws_frame_len(e->chunk->data + e->from);
-  return len < left ? (uint32_t)len : left;
+  }
+}
+
+/* The unit that begins at the head of |e|: a message, or the whole extent. */
+static uint32_t unit_len(const rill__extent *e) {
+  return rill__out_unit(e->kind, e->chunk->data + e->from, e->to - e->from);
+}
+
+void rill__outq_move(rill__outq *to, rill__outq *from) {
+  if (from->head == NULL)
+    return;
+  for (rill__extent *e = from->head; e != NULL; e = e->next)
+    e->kind = RILL__OUT_CONTROL;
+  if (to->tail == NULL)
+    to->head = from->head;
+  else
+    to->tail->next = from->head;
+  to->tail = from->tail;
+  to->bytes += from->bytes;
+  rill__outq_init(from);
 }
 
 static void advance(rill__outq *q, rill__out_env *env, uint32_t n) {
@@ -125,7 +167,7 @@ void rill__outq_consume(rill__outq *q, rill__out_env *env, size_t n) {
     uint32_t unit = q->torn;
     if (unit == 0) {
       unit = unit_len(q->head);
-      if (q->head->kind == RILL__OUT_MESSAGES && q->count > 0)
+      if (q->head->kind != RILL__OUT_CONTROL && q->count > 0)
         q->count--;
     }
     if (unit > n) {
@@ -198,7 +240,7 @@ uint32_t rill__outq_drop_oldest(rill__outq *q, rill__out_env *env,
   while (e != NULL && ((uint64_t)q->bytes + bytes > max_bytes ||
                        (uint64_t)q->count + count > max_count)) {
     uint32_t len;
-    if (e->kind != RILL__OUT_MESSAGES) {
+    if (e->kind == RILL__OUT_CONTROL) {
       prev = e;
       e = e->next;
       continue;

@@ -13,11 +13,17 @@
 
 #include "base/chunk.h"
 
-/* What an extent holds, in frames. */
+/* What an extent holds: where one message of it ends. */
 enum {
-  RILL__OUT_CONTROL = 0, /* never dropped: heads, control frames */
-  RILL__OUT_MESSAGES = 1 /* whole messages, each one frame */
+  RILL__OUT_CONTROL = 0,  /* never dropped: heads, control frames */
+  RILL__OUT_MESSAGES = 1, /* whole messages, each one frame */
+  RILL__OUT_PACKETS = 2,  /* of long-polling, each begins with 0x1e */
+  RILL__OUT_EVENTS = 3,   /* of SSE, each ends with an empty line */
+  RILL__OUT_WHOLE = 4     /* one message of several frames or packets */
 };
+
+/* The length of the unit that begins at |data|, within |left| bytes. */
+uint32_t rill__out_unit(uint32_t kind, const uint8_t *data, uint32_t left);
 
 typedef struct rill__extent {
   struct rill__extent *next;
@@ -56,6 +62,9 @@ bool rill__outq_push(rill__outq *q, rill__out_env *env, rill__chunk *chunk,
                      uint32_t count);
 
 size_t rill__outq_iov(const rill__outq *q, rill_iov *iov, size_t max);
+
+/* Moves all of |from| to the end of |to|, as what is not to be dropped. */
+void rill__outq_move(rill__outq *to, rill__outq *from);
 
 /* Takes off |n| bytes that are on the wire. */
 void rill__outq_consume(rill__outq *q, rill__out_env *env, size_t n);

@@ -3,12 +3,14 @@
 #include <assert.h>
 
 #include "hub/address.h"
-#include "hub/request.h"
+#include "hub/ask.h"
+#include "hub/recover.h"
 #include "hub/room.h"
+#include "hub/session.h"
 
 #define PER_PAGE 64u
 
-const rill_handlers rill__no_handlers = {NULL, NULL, NULL, NULL, NULL};
+const rill_handlers rill__no_handlers = {NULL};
 
 rill__peer *rill__peer_of(rill_peer handle) {
   rill__page *page;
@@ -93,6 +95,73 @@ void rill__own_opts_free(rill_hub *hub, rill_route_opts *opts) {
   rill__free(&hub->alloc, own, own->size);
 }
 
+static void unlink_conn(rill__peer *p) {
+  rill__peer **at = &p->conn->peer;
+
+  while (*at != NULL && *at != p)
+    at = &(*at)->voice->sibling;
+  if (*at == p)
+    *at = rill__peer_sibling(p);
+  if (p->voice != NULL)
+    p->voice->sibling = NULL;
+  p->conn = NULL;
+}
+
+void rill__peer_bind(rill__peer *p, rill_conn *c) {
+  p->conn = c;
+  if (p->voice != NULL)
+    p->voice->sibling = c->peer;
+  c->peer = p;
+}
+
+const rill_handlers *rill__peer_handlers(const rill__peer *p, void **arg) {
+  const rill_space_opts *o = p->voice != NULL ? &p->voice->space->opts : NULL;
+
+  if (o != NULL && o->handlers != NULL) {
+    *arg = o->arg;
+    return o->handlers;
+  }
+  *arg = p->opts->arg;
+  return p->opts->handlers;
+}
+
+void rill__peer_opened(rill__peer *p) {
+  rill_hub *hub = p->hub;
+  rill_conn *c = p->conn;
+
+  p->variant = c->variant;
+  rill__peer_space(p)->mix |= rill__mix_of(p->variant);
+  for (rill__member *m = p->rooms; m != NULL; m = m->next)
+    m->room->mix |= rill__mix_of(p->variant); /* it has come back */
+  p->open = p->told = true;
+  hub->peers.open++;
+  hub->metrics.peers_total++;
+  rill__hub_log(hub, RILL_LOG_INFO, "peer.open", rill__address_text(c), NULL);
+}
+
+void rill__peer_speaks(rill__peer *p, unsigned variant) {
+  p->variant = (uint8_t)variant;
+  rill__peer_space(p)->mix |= rill__mix_of(variant);
+  for (rill__member *m = p->rooms; m != NULL; m = m->next)
+    m->room->mix |= rill__mix_of(variant);
+}
+
+void rill__peer_stop(rill__peer *p) {
+  if (!p->open)
+    return;
+  p->open = false;
+  p->hub->peers.open--;
+}
+
+void rill__peer_part(rill__peer *p, rill_cause cause, rill_str reason) {
+  rill__fanout_close(p->hub, &p->hub->fanout);
+  if (p->conn == NULL)
+    return;
+  rill__peer_stop(p);
+  rill__peer_unbind(p);
+  rill__peer_end(p, cause, RILL_CLOSE_NONE, 0, 0, reason);
+}
+
 static void undue(rill__peer *p) {
   rill_hub *hub = p->hub;
   rill__peer **at = &hub->due;
@@ -112,6 +181,7 @@ void rill__peer_free(rill__peer *p) {
   rill__page *page = hub->peers.pages[index];
 
   undue(p);
+  rill__ask_left(p);
   rill__rooms_leave_all(p);
   rill__joins_free(p);
   rill__user_remove(p);
@@ -119,7 +189,10 @@ void rill__peer_free(rill__peer *p) {
   if (p->dialed)
     rill__own_opts_free(hub, p->opts);
   if (p->conn != NULL)
-    p->conn->peer = NULL;
+    unlink_conn(p);
+  if (p->away)
+    hub->naway--;
+  rill__voice_free(p);
   memset(p, 0, sizeof *p);
   if (index < hub->peers.open_page)
     hub->peers.open_page = index;
@@ -174,34 +247,41 @@ void rill__peer_unbind(rill__peer *p) {
     memcpy(rare->address, address.ptr, rare->address_len);
     rare->port = c->port;
   }
-  c->peer = NULL;
-  p->conn = NULL;
+  unlink_conn(p);
+  if (p->voice != NULL)
+    p->voice->session = NULL;
+}
+
+void rill__peer_ending(rill__peer *p, rill_cause cause, unsigned code,
+                       unsigned sent, unsigned status, rill_str reason) {
+  rill__peer_rare *rare = rill__peer_rare_of(p);
+  rill__ending *e;
+
+  if (rare == NULL)
+    return; /* on_close says just that */
+  e = &rare->ending;
+  rare->ended = true;
+  e->cause = cause;
+  e->code = (uint16_t)code;
+  e->sent = (uint16_t)sent;
+  e->status = (uint16_t)status;
+  e->reason_len = (uint8_t)(reason.len < sizeof e->reason ? reason.len
+                                                          : sizeof e->reason);
+  if (e->reason_len > 0)
+    memcpy(e->reason, reason.ptr, e->reason_len);
 }
 
 void rill__peer_end(rill__peer *p, rill_cause cause, unsigned code,
                     unsigned sent, unsigned status, rill_str reason) {
-  rill__peer_rare *rare;
-  rill__ending *e;
-
   p->hub->metrics.closed[cause]++;
   if (!p->told && !p->dialed) {
     rill__peer_free(p);
     return;
   }
-  rare = rill__peer_rare_of(p);
-  if (rare != NULL) {
-    e = &rare->ending;
-    rare->ended = true;
-    e->cause = cause;
-    e->code = (uint16_t)code;
-    e->sent = (uint16_t)sent;
-    e->status = (uint16_t)status;
-    e->reason_len =
-        (uint8_t)(reason.len < sizeof e->reason ? reason.len
-                                                : sizeof e->reason);
-    if (e->reason_len > 0)
-      memcpy(e->reason, reason.ptr, e->reason_len);
-  } /* without memory on_close says just that */
+  if (p->voice != NULL)
+    rill__voice_forget_secret(p);
+  rill__ask_left(p);
+  rill__peer_ending(p, cause, code, sent, status, reason);
   rill__peer_due(p, RILL__DUE_CLOSE);
 }
 
@@ -209,7 +289,13 @@ static void deliver_close(rill__peer *p) {
   rill_closed closed = {.cause = RILL_CAUSE_NOMEM,
                         .code = RILL_CLOSE_ABNORMAL,
                         .reason = rill_s("out of memory")};
+  void *arg;
+  const rill_handlers *h = rill__peer_handlers(p, &arg);
 
+  if (p->transient) { /* whom nobody has heard of */
+    rill__peer_free(p);
+    return;
+  }
   if (p->rare != NULL && p->rare->ended) {
     const rill__ending *e = &p->rare->ending;
     closed = (rill_closed){e->cause, e->code, e->sent, e->status,
@@ -217,32 +303,75 @@ static void deliver_close(rill__peer *p) {
   }
   rill__hub_log(p->hub, RILL_LOG_INFO, "peer.close",
                 rill_s(rill_cause_text(closed.cause)), NULL);
-  if (p->opts->handlers->on_close != NULL) {
+  if (h->on_close != NULL) {
     p->hub->in_handler = true;
-    p->opts->handlers->on_close(rill__peer_handle(p), &closed, p->opts->arg);
+    h->on_close(rill__peer_handle(p), &closed, arg);
     p->hub->in_handler = false;
   }
   rill__peer_free(p);
 }
 
+static void deliver_away(rill__peer *p) {
+  void *arg;
+  const rill_handlers *h = rill__peer_handlers(p, &arg);
+  int rv = 0;
+
+  if (h->on_away != NULL) {
+    p->hub->in_handler = true;
+    rv = h->on_away(rill__peer_handle(p), arg);
+    p->hub->in_handler = false;
+  }
+  if (rv < 0 && p->away)
+    rill__peer_give_up(p);
+}
+
+static void deliver_back(rill__peer *p) {
+  void *arg;
+  const rill_handlers *h = rill__peer_handlers(p, &arg);
+  int rv = 0;
+
+  if (h->on_back != NULL) {
+    p->hub->in_handler = true;
+    rv = h->on_back(rill__peer_handle(p), p->voice->missed, arg);
+    p->hub->in_handler = false;
+  }
+  rill__peer_handled(p, rv);
+}
+
 static void deliver_drain(rill__peer *p) {
+  void *arg;
+  const rill_handlers *h = rill__peer_handlers(p, &arg);
   int rv;
 
-  if (!p->open || p->opts->handlers->on_drain == NULL)
+  if (!p->open || h->on_drain == NULL)
     return;
   if (rill__conn_is(p->conn, RILL__BUSY_TOLD))
     return; /* full again meanwhile: it will be told then */
   p->hub->in_handler = true;
-  rv = p->opts->handlers->on_drain(rill__peer_handle(p), p->opts->arg);
+  rv = h->on_drain(rill__peer_handle(p), arg);
   p->hub->in_handler = false;
   rill__peer_handled(p, rv);
 }
 
+/* Accepted, and not open yet: as each dialect does it. */
+static void deliver_open(rill__peer *p) {
+  if (p->joining)
+    rill__sse_open(p);
+  else if (p->voice != NULL && p->voice->opening != NULL)
+    rill__connect_open(p);
+  else if (p->conn != NULL && p->conn->state == RILL__VERDICT)
+    rill__request_open(p->conn);
+}
+
 static void deliver(rill__peer *p, unsigned due) {
   if ((due & RILL__DUE_OPEN) != 0 && p->conn != NULL)
-    rill__request_open(p->conn);
-  if ((due & RILL__DUE_JOINS) != 0)
-    rill__joins_deliver(p);
+    deliver_open(p);
+  if ((due & RILL__DUE_AWAY) != 0)
+    deliver_away(p);
+  if ((due & RILL__DUE_BACK) != 0)
+    deliver_back(p);
+  if ((due & RILL__DUE_JOINS) != 0 && !rill__joins_deliver(p))
+    return; /* it is gone */
   if ((due & RILL__DUE_DRAIN) != 0)
     deliver_drain(p);
   if ((due & RILL__DUE_INPUT) != 0 && p->conn != NULL) {
@@ -288,14 +417,24 @@ int rill__peer_handled(rill__peer *p, int rv) {
 }
 
 int rill_close(rill_peer peer, int code, const char *reason) {
-  rill__peer *p = rill__peer_open(peer);
+  rill__peer *p = rill__peer_of(peer);
   rill_str why = rill_s(reason);
 
+  if (p != NULL && p->away) {
+    rill__peer_give_up(p);
+    return 0;
+  }
+  p = rill__peer_open(peer);
   if (p == NULL)
     return RILL_ERR_CLOSED;
   if (code < 0 || !rill__ws_close_code_ok((unsigned)code) || why.len > 123 ||
       !rill__utf8_valid(why.ptr, why.len))
     return RILL_ERR_ARG;
+  if (p->voice != NULL && p->voice->session != NULL &&
+      p->voice->session->route->dialect == RILL_SOCKETIO) {
+    rill__socketio_disconnect(p, RILL_CAUSE_HOST);
+    return 0;
+  }
   rill__conn_ws_close(p->conn, RILL_CAUSE_HOST, (unsigned)code, why);
   return 0;
 }
@@ -303,6 +442,10 @@ int rill_close(rill_peer peer, int code, const char *reason) {
 int rill_cut(rill_peer peer) {
   rill__peer *p = rill__peer_of(peer);
 
+  if (p != NULL && p->away) {
+    rill__peer_give_up(p);
+    return 0;
+  }
   if (p == NULL || p->conn == NULL)
     return RILL_ERR_CLOSED;
   rill__conn_ws_cut(p->conn, RILL_CAUSE_HOST, "cut");
@@ -418,3 +561,34 @@ size_t rill_peer_queued(rill_peer peer) {
 }
 
 size_t rill_peers(const rill_hub *hub) { return hub->peers.open; }
+
+static const char *const reasons[] = {
+    "transport close",             "transport error",
+    "ping timeout",                "parse error",
+    "forced close",                "client namespace disconnect",
+    "server namespace disconnect", "server shutting down",
+    "forced server close"};
+
+const char *rill_disconnect_reason(const rill_closed *closed) {
+  for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+    if (rill_str_eq(closed->reason, rill_s(reasons[i])))
+      return reasons[i];
+  switch (closed->cause) {
+  case RILL_CAUSE_PEER:
+  case RILL_CAUSE_EOF:
+    return "transport close";
+  case RILL_CAUSE_TIMEOUT:
+    return "ping timeout";
+  case RILL_CAUSE_UTF8:
+    return "parse error";
+  case RILL_CAUSE_DRAIN:
+    return "server shutting down";
+  case RILL_CAUSE_HOST:
+  case RILL_CAUSE_HANDLER:
+    return "forced server close";
+  case RILL_CAUSE_FLOOD:
+    return "forced close";
+  default:
+    return "transport error";
+  }
+}

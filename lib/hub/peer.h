@@ -7,6 +7,7 @@
 #ifndef RILL__PEER_H
 #define RILL__PEER_H
 
+#include "base/map.h"
 #include "base/utf8.h"
 #include "hub/hub.h"
 
@@ -17,7 +18,9 @@ enum {
   RILL__DUE_JOINS = 4,
   RILL__DUE_INPUT = 8,  /* held input may be fed again */
   RILL__DUE_OPEN = 16,  /* accepted: on_open */
-  RILL__DUE_QUEUED = 32 /* it is in the list */
+  RILL__DUE_QUEUED = 32, /* it is in the list */
+  RILL__DUE_AWAY = 64,  /* it has lost its conn: on_away */
+  RILL__DUE_BACK = 128  /* it has another: on_back */
 };
 
 typedef struct rill__join rill__join;
@@ -42,6 +45,30 @@ typedef struct rill__peer_rare {
   bool ended; /* |ending| says how */
 } rill__peer_rare;
 
+/* How long ids and secrets are; nothing ends them. */
+#define RILL__SID 20
+
+/* What a peer of a dialect with events has beside. */
+typedef struct rill__voice {
+  rill__peer *peer;
+  rill__space *space;
+  rill__session *session; /* NULL: of SSE, or away */
+  rill__peer *sibling;    /* the next of the same conn */
+  char sid[RILL__SID];
+  char secret[RILL__SID]; /* with recovery or SSE; else unused */
+  UT_hash_handle by_sid, by_secret;
+  struct rill__ring *ring; /* of events for it alone, with recovery */
+  struct rill__rates *rates; /* of rill_throttle */
+  rill__link away;         /* in hub->away, oldest first */
+  rill_time away_until;
+  uint64_t since;          /* the offset when it came: it knows nothing older */
+  int missed;              /* of on_back */
+  rill_request *opening;   /* accepted: on_open is to see it */
+  rill_request *posts;     /* SSE: events that wait for their answer */
+  bool ack_taken;          /* its event will be answered later */
+  bool secretive;          /* it is in hub->secrets */
+} rill__voice;
+
 struct rill__peer {
   rill_hub *hub;
   uint32_t slot;
@@ -52,6 +79,7 @@ struct rill__peer {
   rill__in_user *user;   /* NULL: of nobody */
   rill__member *rooms;   /* its memberships */
   rill__peer_rare *rare; /* NULL: nothing of it is needed */
+  rill__voice *voice;    /* NULL: it has no events */
   rill__peer *due_next;
   uint32_t stamp;  /* fanout.h */
   uint32_t rtt_us; /* of the last ping; UINT32_MAX: none yet */
@@ -62,6 +90,9 @@ struct rill__peer {
   bool open;   /* from on_open until the close begins */
   bool told;   /* on_open has run: on_close is owed */
   bool dialed; /* on_close is owed in any case */
+  bool away;   /* not open, but it may come back */
+  bool joining; /* SSE: not open before its rooms are joined */
+  bool transient; /* of one POST: never open, gone when that is answered */
 };
 
 typedef struct rill__page {
@@ -76,6 +107,25 @@ rill__peer *rill__peer_open(rill_peer handle);
 static inline rill_peer rill__peer_handle(const rill__peer *p) {
   return (rill_peer){p->hub, p->slot, p->generation};
 }
+
+/* The next of the peers of one conn; c->peer is the first. */
+static inline rill__peer *rill__peer_sibling(const rill__peer *p) {
+  return p->voice != NULL ? p->voice->sibling : NULL;
+}
+/* Makes |p| one of the peers of |c|. */
+void rill__peer_bind(rill__peer *p, rill_conn *c);
+/* Its handlers and their |arg|: the space's, or the route's. */
+const rill_handlers *rill__peer_handlers(const rill__peer *p, void **arg);
+
+/* voice.c: false: no memory or randomness. */
+bool rill__voice_new(rill__peer *p, rill__space *space);
+void rill__voice_free(rill__peer *p);
+/* Gives it a secret to come back with; false: no memory or randomness. */
+bool rill__voice_secret(rill__peer *p);
+void rill__voice_forget_secret(rill__peer *p);
+rill__peer *rill__voice_by_secret(rill_hub *hub, rill_str secret);
+/* RILL__SID random characters of [A-Za-z0-9_-]; false: no randomness. */
+bool rill__random_id(rill_hub *hub, char out[RILL__SID]);
 
 /* The options of a dialed peer: a copy that lives as long as it. */
 typedef struct rill__own_opts {
@@ -99,12 +149,23 @@ rill__peer *rill__peer_next(rill_hub *hub, uint32_t *slot);
 void rill__peer_due(rill__peer *p, unsigned what);
 /* Parts it from its conn; what on_close may ask of that is kept. */
 void rill__peer_unbind(rill__peer *p);
+/* It is open from now on; |variant| of its conn is set. */
+void rill__peer_opened(rill__peer *p);
+/* It speaks otherwise from now on. */
+void rill__peer_speaks(rill__peer *p, unsigned variant);
+/* It is no longer open; its end follows. */
+void rill__peer_stop(rill__peer *p);
+/* Ends it alone, not its conn, which has said so. */
+void rill__peer_part(rill__peer *p, rill_cause cause, rill_str reason);
 /*
  * The peer is over: on_close when due, in which it still has its rooms.  One
  * that the host has not seen is freed at once.
  */
 void rill__peer_end(rill__peer *p, rill_cause cause, unsigned code,
                     unsigned sent, unsigned status, rill_str reason);
+/* Keeps what on_close will say; the peer is not over yet. */
+void rill__peer_ending(rill__peer *p, rill_cause cause, unsigned code,
+                       unsigned sent, unsigned status, rill_str reason);
 /* Tells what is due. */
 void rill__peers_deliver(rill_hub *hub);
 
@@ -121,7 +182,7 @@ void rill__user_each(rill__user *user, void (*fn)(void *arg, rill__peer *p),
                      void *arg);
 
 /* join.c */
-void rill__joins_deliver(rill__peer *p);
+bool rill__joins_deliver(rill__peer *p); /* false: it has been freed */
 void rill__joins_free(rill__peer *p);
 
 #endif

@@ -5,32 +5,60 @@
 #include "hub/address.h"
 #include "hub/peer.h"
 #include "hub/room.h"
+#include "hub/session.h"
 
-static void request_free(rill_request *req) {
+rill_request *rill__request_new(rill_hub *hub) {
+  rill_request *req = rill__calloc(&hub->alloc, sizeof *req);
+
+  if (req == NULL)
+    return NULL;
+  req->hub = hub;
+  req->scratch = &req->memory;
+  rill__bytes_init(&req->memory, &hub->alloc);
+  rill__bytes_init(&req->address, &hub->alloc);
+  rill__bytes_init(&req->secret, &hub->alloc);
+  rill__builder_init(&req->auth, &hub->alloc);
+  return req;
+}
+
+void rill__request_free(rill_request *req) {
   rill__bytes_finish(&req->memory);
   rill__bytes_finish(&req->address);
-  rill__http_free(req->http);
+  rill__bytes_finish(&req->secret);
+  rill__builder_finish(&req->auth);
+  if (!req->borrowed)
+    rill__http_free(req->http);
   rill__free(&req->hub->alloc, req, sizeof *req);
 }
 
 /* The conn lets go of its request, which has been answered. */
 static void request_done(rill_request *req) {
   req->conn->request = NULL;
+  req->conn->flags &= (uint16_t)~RILL__WATCH;
   if (!req->hooked) /* else rill__request_run frees it */
-    request_free(req);
+    rill__request_free(req);
 }
 
 void rill__request_orphan(rill_request *req) {
+  bool waits = req->session != NULL || req->poster != NULL || req->accepted;
+
   req->conn = NULL;
-  if (req->answered && !req->hooked)
-    request_free(req);
+  if (req->session != NULL)
+    rill__engineio_lost(req);
+  if (req->poster != NULL)
+    rill__sse_lost(req);
+  if ((req->answered || waits) && !req->hooked)
+    rill__request_free(req);
+  else if (waits)
+    req->answered = true;
 }
 
-/* Writes |out| as the answer and goes on with the connection. */
-static int answer(rill_request *req, rill__bytes *out, bool close) {
+int rill__request_answer(rill_request *req, rill__bytes *out,
+                         rill__outq *body, bool close) {
   rill_conn *c = req->conn;
   int rv = 0;
 
+  req->session = NULL;
   if (close)
     c->flags &= (uint16_t)~RILL__KEEP;
   req->answered = true;
@@ -41,6 +69,8 @@ static int answer(rill_request *req, rill__bytes *out, bool close) {
   } else {
     bool ok = rill__conn_write(c, out->data, out->len);
     if (ok) {
+      if (body != NULL)
+        rill__outq_move(&c->out, body);
       request_done(req);
       rill__conn_http_next(c);
     } else { /* the conn was cut, and has let go of the request */
@@ -51,19 +81,73 @@ static int answer(rill_request *req, rill__bytes *out, bool close) {
   return rv;
 }
 
+static int answer(rill_request *req, rill__bytes *out, bool close) {
+  return rill__request_answer(req, out, NULL, close);
+}
+
+/* Answers, and leaves the request to whoever still needs it. */
+int rill__request_answer_kept(rill_request *req, rill__bytes *out) {
+  bool hooked = req->hooked;
+  int rv;
+
+  req->hooked = true; /* nobody frees it */
+  rv = answer(req, out, false);
+  req->hooked = hooked;
+  req->kept = true;
+  return rv;
+}
+
+rill__http *rill__request_keep_head(rill_request *req, rill__bytes *out) {
+  rill__http *http = req->http;
+  bool hooked = req->hooked;
+
+  req->hooked = true;
+  answer(req, out, false);
+  req->hooked = hooked;
+  req->http = NULL;
+  if (!hooked)
+    rill__request_free(req);
+  return http;
+}
+
 static int refuse(rill_request *req, int status, const char *reason,
                   const char *header, rill_str value) {
   rill_conn *c = req->conn;
   bool head_only = rill_str_eq(rill_request_method(req), rill_s("HEAD"));
-  bool close = req->upgrade || !rill__conn_is(c, RILL__KEEP);
+  bool close = (req->upgrade && rill__http_head_of(req->http)->upgrade) ||
+               !rill__conn_is(c, RILL__KEEP);
   rill__bytes out;
 
   rill__bytes_init(&out, &req->hub->alloc);
   rill__http_begin_response(&out, status);
   if (header != NULL)
     rill__http_add_header(&out, rill_s(header), value);
+  rill__cors_headers(req, &out);
   rill__http_end_error(&out, status, rill_s(reason), close, head_only);
   return answer(req, &out, close);
+}
+
+int rill__request_refuse(rill_request *req, int status, const char *reason) {
+  return refuse(req, status, reason, NULL, (rill_str){0});
+}
+
+/* What a dialect with requests of its own does before, or instead of, a hook. */
+static bool dialect(rill_request *req) {
+  rill_conn *c = req->conn;
+
+  req->hooked = true; /* it may be answered within */
+  if (req->route->dialect == RILL_SSE)
+    rill__sse_request(req);
+  else
+    rill__engineio_request(req);
+  req->hooked = false;
+  if (req->asks && !req->answered)
+    return false;
+  if (req->answered && req->conn != NULL && c->request == req)
+    rill__request_open(c);
+  else if ((req->answered || req->conn == NULL) && !req->kept)
+    rill__request_free(req);
+  return true;
 }
 
 /* Answers what no hook needs to see: true if it did. */
@@ -91,6 +175,8 @@ static bool early(rill_request *req) {
   req->upgrade = req->route->fn == NULL;
   if (!req->upgrade)
     return false;
+  if (req->route->dialect != RILL_RAW && req->route->dialect != RILL_JSON)
+    return dialect(req);
   if (req->hub->draining) {
     refuse(req, 503, "draining", "Retry-After", rill_s("1"));
     return true;
@@ -107,7 +193,9 @@ static int run_hook(rill_request *req) {
   const rill_config *config = &req->hub->config;
   int rv;
 
-  if (req->upgrade && config->authenticate == NULL)
+  /* the envelope's "open" is what is judged there */
+  if (req->upgrade && (config->authenticate == NULL ||
+                       req->route->dialect == RILL_JSON))
     return rill_accept(req, (rill_str){0});
   req->hub->in_handler = true;
   rv = req->upgrade ? config->authenticate(req, config->arg)
@@ -118,7 +206,7 @@ static int run_hook(rill_request *req) {
 
 int rill__request_run(rill_conn *c) {
   rill_hub *hub = c->hub;
-  rill_request *req = rill__calloc(&hub->alloc, sizeof *req);
+  rill_request *req = rill__request_new(hub);
   int rv;
 
   if (req == NULL) {
@@ -126,13 +214,9 @@ int rill__request_run(rill_conn *c) {
     return RILL_ERR_NOMEM;
   }
   hub->metrics.requests_total++;
-  req->hub = hub;
   req->conn = c;
   req->http = c->http;
   c->http = NULL;
-  req->scratch = &req->memory;
-  rill__bytes_init(&req->memory, &hub->alloc);
-  rill__bytes_init(&req->address, &hub->alloc);
   c->request = req;
   c->state = RILL__VERDICT;
   if (rill__conn_is(c, RILL__HALF_OPEN)) {
@@ -148,14 +232,15 @@ int rill__request_run(rill_conn *c) {
   if (!rill__request_find_address(req)) {
     rill__conn_kill(c); /* orphans the request */
     req->answered = true;
-    request_free(req);
+    rill__request_free(req);
     return RILL_ERR_NOMEM;
   }
   if (early(req))
     return 0;
   req->hooked = true;
   rv = run_hook(req);
-  if (rv != RILL_LATER && !req->answered) {
+  if (rv != RILL_LATER && !req->answered && !req->accepted &&
+      req->poster == NULL) {
     if (rv < 0)
       hub->metrics.handler_errors_total++;
     if (req->conn != NULL)
@@ -167,8 +252,8 @@ int rill__request_run(rill_conn *c) {
     rill__conn_ready(c); /* it stops reading until the verdict */
   else if (c->request == req)
     rill__request_open(c);
-  else
-    request_free(req);
+  else if (!req->kept)
+    rill__request_free(req);
   return 0;
 }
 
@@ -179,20 +264,35 @@ void rill__request_expire(rill_conn *c) {
     /* the hook still has it: it finds out when it answers */
     rill__request_orphan(req);
     c->request = NULL;
+    while (c->peer != NULL) { /* of a stream whose rooms are not decided */
+      rill__peer *p = c->peer;
+      rill__peer_unbind(p);
+      rill__peer_free(p);
+    }
   }
   rill__conn_http_error(c, 503, "no verdict in time");
 }
 
 /* 0, or why |req| cannot be answered; gives it back where the client left. */
 static int answerable(rill_request *req) {
-  if (req->answered)
+  if (req->answered || req->accepted || req->poster != NULL)
     return RILL_ERR_STATE;
-  if (req->conn != NULL)
+  if (req->connects ? req->session != NULL : req->conn != NULL)
     return 0;
   req->answered = true;
   if (!req->hooked)
-    request_free(req);
+    rill__request_free(req);
   return RILL_ERR_CLOSED;
+}
+
+/* A refusal as the dialect has it. */
+static int turn_away(rill_request *req, int status, const char *reason,
+                     const rill__node *data) {
+  if (req->connects)
+    return rill__connect_reject(req, status, reason, data);
+  if (status == 503)
+    return refuse(req, 503, reason, "Retry-After", rill_s("1"));
+  return refuse(req, status, reason, NULL, (rill_str){0});
 }
 
 int rill_accept(rill_request *req, rill_str user) {
@@ -201,21 +301,35 @@ int rill_accept(rill_request *req, rill_str user) {
 
   if (rv != 0)
     return rv;
-  if (!req->upgrade)
+  if (!req->upgrade && !req->connects)
     return RILL_ERR_STATE;
   if (req->hub->draining) {
-    refuse(req, 503, "draining", "Retry-After", rill_s("1"));
+    turn_away(req, 503, "draining", NULL);
     return RILL_ERR_CLOSED;
   }
   if (user.len > 0)
     rv = rill__name_check(req->hub, user);
   if (rv != 0) {
-    refuse(req, 500, "the user's name is not valid", NULL, (rill_str){0});
+    turn_away(req, 500, "the user's name is not valid", NULL);
     return rv;
   }
+  if (req->connects)
+    return rill__connect_accept(req, user);
+  if (req->route->dialect == RILL_SSE)
+    return rill__sse_accept(req, user);
   c = req->conn;
+  if (req->route->dialect == RILL_ENGINEIO) {
+    bool websocket = rill__http_head_of(req->http)->upgrade;
+    req->answered = websocket;
+    rv = rill__engineio_accept(req, user);
+    if (rv == 0 && websocket && !req->hooked)
+      rill__peer_due(c->peer, RILL__DUE_OPEN);
+    return rv;
+  }
   req->answered = true;
   rv = rill__handshake_accept(req, user);
+  if (rv == 0 && req->route->dialect == RILL_JSON)
+    return 0; /* it is opened when the hook returns */
   if (rv == 0 && !req->hooked)
     rill__peer_due(c->peer, RILL__DUE_OPEN);
   return rv;
@@ -223,34 +337,67 @@ int rill_accept(rill_request *req, rill_str user) {
 
 void rill__request_open(rill_conn *c) {
   rill_request *req = c->request;
-  rill__peer *p = c->peer;
   rill_hub *hub = c->hub;
+  rill__peer *p;
+  const rill_handlers *h;
+  void *arg;
+  int rv;
 
   c->request = NULL;
   rill__conn_ws_open(c);
-  if (p->opts->handlers->on_open != NULL) {
-    int rv;
+  p = c->peer;
+  if (p == NULL) { /* a session without anybody in it yet */
+    if (c->session != NULL) {
+      c->session->head = req->http;
+      req->http = NULL;
+    }
+    rill__request_free(req);
+    return;
+  }
+  h = rill__peer_handlers(p, &arg);
+  if (h->on_open != NULL) {
     hub->in_handler = true;
-    rv = p->opts->handlers->on_open(rill__peer_handle(p), req, p->opts->arg);
+    rv = h->on_open(rill__peer_handle(p), req, arg);
     hub->in_handler = false;
     rill__peer_handled(p, rv);
   }
-  request_free(req);
+  rill__request_free(req);
 }
 
-int rill_reject(rill_request *req, int status, const char *reason) {
+void rill__request_spent(rill_request *req) {
+  req->answered = true;
+  req->conn->request = NULL;
+  if (!req->hooked)
+    rill__request_free(req);
+}
+
+static int reject(rill_request *req, int status, const char *reason,
+                  const rill__node *data) {
   int rv = answerable(req);
 
   if (rv != 0)
     return rv;
-  if (req->upgrade) {
+  if (req->upgrade || req->connects) {
     req->hub->metrics.auth_refused_total++;
     rill__hub_log(req->hub, RILL_LOG_INFO, "request.reject",
                   rill_request_address(req), reason);
   }
   if (status < 400 || status > 599)
     status = 500;
-  return refuse(req, status, reason, NULL, (rill_str){0});
+  return turn_away(req, status, reason, data);
+}
+
+int rill_reject(rill_request *req, int status, const char *reason) {
+  return reject(req, status, reason, NULL);
+}
+
+int rill_reject_with(rill_request *req, int status, const char *reason,
+                     const rill_builder *data) {
+  rill_value first = {0};
+
+  if (data != NULL)
+    first = rill_value_at(rill_builder_value(data), 0);
+  return reject(req, status, reason, first.node);
 }
 
 static void write_response(rill_request *req, const rill_response *r,
@@ -305,25 +452,28 @@ int rill_respond(rill_request *req, const rill_response *r) {
 }
 
 rill_str rill_request_method(const rill_request *req) {
-  return rill__http_head_of(req->http)->method;
+  return req->http != NULL ? rill__http_head_of(req->http)->method
+                           : (rill_str){0};
 }
 
 rill_str rill_request_path(const rill_request *req) {
-  return rill__http_head_of(req->http)->path;
+  return req->http != NULL ? rill__http_head_of(req->http)->path
+                           : (rill_str){0};
 }
 
 rill_str rill_request_param(const rill_request *req, const char *name) {
-  if (req->route == NULL)
+  if (req->route == NULL || req->http == NULL)
     return (rill_str){0};
   return rill__route_param(req->route, rill_request_path(req), name);
 }
 
 rill_str rill_request_header(const rill_request *req, const char *name) {
-  return rill__http_header(req->http, name, 0);
+  return req->http != NULL ? rill__http_header(req->http, name, 0)
+                           : (rill_str){0};
 }
 
 rill_str rill_request_body(const rill_request *req) {
-  return rill__http_body(req->http);
+  return req->http != NULL ? rill__http_body(req->http) : (rill_str){0};
 }
 
 rill_str rill_request_address(const rill_request *req) {
@@ -349,7 +499,8 @@ static rill_str cut(rill_str *rest, char at) {
 }
 
 rill_str rill_request_query(const rill_request *req, const char *name) {
-  rill_str query = rill__http_head_of(req->http)->query;
+  rill_str query = req->http != NULL ? rill__http_head_of(req->http)->query
+                                     : (rill_str){0};
   rill_str rest = query, value = {0};
   rill__bytes *scratch = req->scratch;
   int64_t len;
@@ -372,9 +523,12 @@ rill_str rill_request_query(const rill_request *req, const char *name) {
 }
 
 rill_str rill_request_credential(const rill_request *req) {
+  rill_str token = rill_get_str(rill_request_auth(req), "token");
   rill_str auth = rill_request_header(req, "authorization");
   rill_str scheme = cut(&auth, ' ');
 
+  if (token.len > 0)
+    return token;
   if (rill__http_same(scheme, "bearer")) {
     while (auth.len > 0 && auth.ptr[0] == ' ') {
       auth.ptr++;

@@ -1,7 +1,9 @@
 #include "hub/room.h"
 
 #include "base/utf8.h"
+#include "hub/batch.h"
 #include "hub/conn.h"
+#include "hub/history.h"
 
 typedef struct room_rule {
   struct room_rule *next;
@@ -41,43 +43,93 @@ static rill_room_opts opts_of(const rill_hub *hub, rill_str name) {
   return best != NULL ? best->opts : (rill_room_opts){0};
 }
 
-rill__room *rill__room_find(const rill_hub *hub, rill_str name) {
+static rill__room *find(const rill_hub *hub, const rill__space *space,
+                        rill_str name) {
   rill__room *r = NULL;
 
-  if (name.len == 0 || hub->rooms == NULL)
+  if (name.len == 0 || space == NULL || space->rooms == NULL)
     return NULL;
-  HASH_FIND_BYHASHVALUE(hh, hub->rooms, name.ptr, name.len,
+  HASH_FIND_BYHASHVALUE(hh, space->rooms, name.ptr, name.len,
                         (unsigned)rill__hub_hash(hub, name), r);
   return r;
 }
 
-static rill__room *room_new(rill_hub *hub, rill_str name) {
+rill__room *rill__room_find(const rill__space *space, rill_str name) {
+  return space == NULL || space->rooms == NULL
+             ? NULL
+             : find(space->hub, space, name);
+}
+
+/* The history of a space with recovery is on where nothing else is said. */
+static void set_opts(rill_hub *hub, rill__room *r) {
+  const rill_limits *l = &hub->config.limits;
+  rill_room_opts *o = &r->opts;
+
+  *o = opts_of(hub, rill__room_name(r));
+  r->overflow = o->overflow;
+  if (o->history == 0 && r->space->opts.recovery)
+    o->history = l->history_count;
+  if (o->history > l->history_count)
+    o->history = l->history_count;
+  if (o->history_ms == 0 || o->history_ms > l->history_ms)
+    o->history_ms = l->history_ms;
+  if (o->history_bytes == 0 || o->history_bytes > l->history_bytes)
+    o->history_bytes = l->history_bytes;
+}
+
+static rill__room *room_new(rill_hub *hub, rill__space *space,
+                            rill_str name) {
   const rill__alloc *map_alloc = &hub->alloc;
   bool map_failed = false;
   rill__room *r = rill__calloc(&hub->alloc, sizeof *r + name.len);
 
   if (r == NULL)
     return NULL;
-  r->overflow = opts_of(hub, name).overflow;
+  r->space = space;
+  r->gone = hub->history_gone;
   r->name_len = (uint32_t)name.len;
   memcpy(r->name, name.ptr, name.len);
-  HASH_ADD_KEYPTR_BYHASHVALUE(hh, hub->rooms, r->name, r->name_len,
+  set_opts(hub, r);
+  HASH_ADD_KEYPTR_BYHASHVALUE(hh, space->rooms, r->name, r->name_len,
                               (unsigned)rill__hub_hash(hub, name), r);
   if (map_failed) {
     rill__free(&hub->alloc, r, sizeof *r + name.len);
     return NULL;
   }
   hub->metrics.rooms++;
+  space->nrooms++;
   return r;
+}
+
+rill__room *rill__room_make(rill_hub *hub, rill__space *space,
+                            rill_str name) {
+  rill__room *r = find(hub, space, name);
+  return r != NULL ? r : room_new(hub, space, name);
 }
 
 static void room_free(rill_hub *hub, rill__room *r) {
   const rill__alloc *map_alloc = &hub->alloc;
 
-  HASH_DEL(hub->rooms, r);
+  rill__batch_free(hub, r);
+  rill__ring_free(hub, r->ring);
+  HASH_DEL(r->space->rooms, r);
+  r->space->nrooms--;
   hub->metrics.rooms--;
   rill__free(&hub->alloc, r->members, r->cap * sizeof *r->members);
   rill__free(&hub->alloc, r, sizeof *r + r->name_len);
+}
+
+bool rill__room_remembers(const rill_hub *hub, rill_str name) {
+  return opts_of(hub, name).history > 0;
+}
+
+void rill__room_settle(rill_hub *hub, rill__room *r) {
+  rill__space *space = r->space;
+
+  if (r->count > 0 || r->ring != NULL || r->batch != NULL)
+    return;
+  room_free(hub, r);
+  rill__space_release(hub, space);
 }
 
 rill__member *rill__room_member(const rill__peer *p, rill_str name) {
@@ -116,24 +168,21 @@ int rill__room_add(rill__peer *p, rill_str name) {
     return RILL_ERR_LIMIT;
   }
   rill__fanout_close(hub, &hub->fanout);
-  if (!p->open) /* closed for being slow, just now */
+  if (!p->open && !p->joining) /* closed for being slow, just now */
     return RILL_ERR_CLOSED;
-  r = rill__room_find(hub, name);
-  if (r == NULL)
-    r = room_new(hub, name);
+  r = rill__room_make(hub, rill__peer_space(p), name);
   if (r == NULL)
     return RILL_ERR_NOMEM;
   m = grow(hub, r) ? rill__malloc(&hub->alloc, sizeof *m) : NULL;
   if (m == NULL) {
-    if (r->count == 0)
-      room_free(hub, r);
+    rill__room_settle(hub, r);
     return RILL_ERR_NOMEM;
   }
   *m = (rill__member){r, p, p->rooms, r->count};
   p->rooms = m;
   p->nrooms++;
   r->members[r->count++] = m;
-  r->mix.n[p->variant]++;
+  r->mix |= rill__mix_of(p->variant);
   return 0;
 }
 
@@ -148,12 +197,10 @@ void rill__room_remove(rill__member *m) {
     at = &(*at)->next;
   *at = m->next;
   p->nrooms--;
-  r->mix.n[p->variant]--;
   r->members[m->index] = r->members[--r->count];
   r->members[m->index]->index = m->index;
   rill__free(&hub->alloc, m, sizeof *m);
-  if (r->count == 0)
-    room_free(hub, r);
+  rill__room_settle(hub, r);
 }
 
 void rill__rooms_leave_all(rill__peer *p) {
@@ -162,8 +209,9 @@ void rill__rooms_leave_all(rill__peer *p) {
 }
 
 void rill__rooms_free(rill_hub *hub) {
-  while (hub->rooms != NULL)
-    room_free(hub, hub->rooms);
+  for (rill__space *s = hub->spaces; s != NULL; s = s->next)
+    while (s->rooms != NULL)
+      room_free(hub, s->rooms);
   while (hub->room_rules != NULL) {
     room_rule *r = (room_rule *)hub->room_rules;
     hub->room_rules = (struct rill__room_rule *)r->next;
@@ -194,9 +242,14 @@ int rill_leave(rill_peer peer, rill_str room) {
   return 0;
 }
 
-size_t rill_room_count(const rill_hub *hub, rill_str room) {
-  const rill__room *r = rill__room_find(hub, room);
+size_t rill_room_count_in(const rill_hub *hub, rill_str space,
+                          rill_str room) {
+  const rill__room *r = rill__room_find(rill__space_find(hub, space), room);
   return r != NULL ? r->count : 0;
+}
+
+size_t rill_room_count(const rill_hub *hub, rill_str room) {
+  return rill_room_count_in(hub, (rill_str){0}, room);
 }
 
 bool rill_in_room(rill_peer peer, rill_str room) {
@@ -204,14 +257,19 @@ bool rill_in_room(rill_peer peer, rill_str room) {
   return p != NULL && rill__room_member(p, room) != NULL;
 }
 
-int rill_room_each(rill_hub *hub, rill_str room,
-                   int (*fn)(rill_peer peer, void *arg), void *arg) {
-  const rill__room *r = rill__room_find(hub, room);
+int rill_room_each_in(rill_hub *hub, rill_str space, rill_str room,
+                      int (*fn)(rill_peer peer, void *arg), void *arg) {
+  const rill__room *r = rill__room_find(rill__space_find(hub, space), room);
   int rv = 0;
 
   for (uint32_t i = 0; r != NULL && i < r->count && rv == 0; i++)
     rv = fn(rill__peer_handle(r->members[i]->peer), arg);
   return rv;
+}
+
+int rill_room_each(rill_hub *hub, rill_str room,
+                   int (*fn)(rill_peer peer, void *arg), void *arg) {
+  return rill_room_each_in(hub, (rill_str){0}, room, fn, arg);
 }
 
 int rill_peer_rooms(rill_peer peer, int (*fn)(rill_str room, void *arg),
@@ -243,7 +301,8 @@ int rill_room_defaults(rill_hub *hub, const char *pattern,
     memcpy(r->name, name.ptr, name.len);
   hub->room_rules = (struct rill__room_rule *)r;
   rill__fanout_close(hub, &hub->fanout);
-  for (rill__room *room = hub->rooms; room != NULL; room = room->hh.next)
-    room->overflow = opts_of(hub, rill__room_name(room)).overflow;
+  for (rill__space *s = hub->spaces; s != NULL; s = s->next)
+    for (rill__room *room = s->rooms; room != NULL; room = room->hh.next)
+      set_opts(hub, room);
   return 0;
 }

@@ -5,7 +5,7 @@
 #define RILL__ROOM_H
 
 #include "base/map.h"
-#include "hub/peer.h"
+#include "hub/space.h"
 
 /* One peer in one room: in the peer's list and in the room's array. */
 struct rill__member {
@@ -16,16 +16,27 @@ struct rill__member {
 };
 
 struct rill__room {
-  UT_hash_handle hh;
+  UT_hash_handle hh; /* in space->rooms */
+  rill__space *space;
   rill__member **members;
   uint32_t count, cap;
   rill_overflow overflow;
-  rill__mix mix;
+  rill__mix mix; /* of its members, perhaps of some that have left */
+  rill_room_opts opts;
+  struct rill__ring *ring;   /* NULL: no history yet */
+  uint64_t gone; /* hub->history_gone when it was made */
+  struct rill__batch *batch; /* what is held back, where batch_ms is set */
   uint32_t name_len;
   char name[];
 };
 
-rill__room *rill__room_find(const rill_hub *hub, rill_str name);
+rill__room *rill__room_find(const rill__space *space, rill_str name);
+/* The same, made where there is none; NULL: no memory. */
+rill__room *rill__room_make(rill_hub *hub, rill__space *space, rill_str name);
+/* Do the rules want history for a room of that name? */
+bool rill__room_remembers(const rill_hub *hub, rill_str name);
+/* Frees it where it has neither members nor history. */
+void rill__room_settle(rill_hub *hub, rill__room *room);
 int rill__room_add(rill__peer *p, rill_str name);
 void rill__room_remove(rill__member *m);
 void rill__rooms_leave_all(rill__peer *p);

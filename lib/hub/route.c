@@ -54,8 +54,10 @@ static bool matches(rill_str pattern, rill_str path) {
 }
 
 static bool takes(const rill__route *r, rill_str method) {
-  if (r->fn == NULL)
-    return rill_str_eq(method, rill_s("GET"));
+  if (r->fn == NULL) /* dialects over plain requests judge for themselves */
+    return r->dialect == RILL_RAW || r->dialect == RILL_JSON
+               ? rill_str_eq(method, rill_s("GET"))
+               : true;
   if (is_rest(r->method) || rill_str_eq(r->method, method))
     return true;
   return rill_str_eq(method, rill_s("HEAD")) &&
@@ -81,7 +83,7 @@ rill__route *rill__route_find(const rill_hub *hub, rill_str method,
 }
 
 static rill_str method_of(const rill__route *r) {
-  return r->fn != NULL ? r->method : rill_s("GET");
+  return r->fn != NULL ? r->method : rill_s("GET"); /* and what it judges */
 }
 
 /* Has a route before |r| the same method at |path|? */
@@ -160,15 +162,24 @@ static int add(rill_hub *hub, const char *method, const char *path,
   return 0;
 }
 
+static const char *const envelopes[] = {"rill.json.v1", "rill.msgpack.v1"};
+
 int rill_route(rill_hub *hub, const char *path, rill_dialect dialect,
                const rill_route_opts *opts) {
   rill__route like = {.dialect = dialect};
 
   if (opts != NULL)
     like.opts = *opts;
-  if (dialect != RILL_RAW || !rill__pmd_opts_ok(&like.opts.deflate) ||
+  if (dialect > RILL_SSE || !rill__pmd_opts_ok(&like.opts.deflate) ||
       like.opts.nsubprotocols > UINT8_MAX - 1)
     return RILL_ERR_ARG;
+  if (dialect == RILL_JSON) {
+    like.opts.subprotocols = envelopes;
+    like.opts.nsubprotocols = 2;
+  }
+  if (hub->config.limits.payload_bytes > hub->http.most_body &&
+      (dialect == RILL_SOCKETIO || dialect == RILL_ENGINEIO))
+    hub->http.most_body = hub->config.limits.payload_bytes;
   if (like.opts.handlers == NULL)
     like.opts.handlers = &rill__no_handlers;
   return add(hub, "GET", path, &like);

@@ -3,6 +3,8 @@
  */
 #include "hub/conn.h"
 
+#include "hub/emit.h"
+#include "hub/encode.h"
 #include "hub/peer.h"
 #include "wire/deflate.h"
 
@@ -38,7 +40,7 @@ static void watch_soft(rill_conn *c) {
 }
 
 static int push(rill_conn *c, rill__chunk *chunk, uint32_t from, uint32_t to,
-                uint32_t count) {
+                uint32_t count, uint32_t kind) {
   rill_hub *hub = c->hub;
 
   if (hub->chunks.held > hub->config.limits.queues_total_bytes &&
@@ -48,8 +50,7 @@ static int push(rill_conn *c, rill__chunk *chunk, uint32_t from, uint32_t to,
                        "short of memory for queues");
     return RILL_ERR_CLOSED;
   }
-  if (!rill__outq_push(&c->out, &hub->out, chunk, from, to,
-                       RILL__OUT_MESSAGES, count)) {
+  if (!rill__outq_push(&c->out, &hub->out, chunk, from, to, kind, count)) {
     rill__conn_ws_cut(c, RILL_CAUSE_NOMEM, "out of memory");
     return RILL_ERR_NOMEM;
   }
@@ -88,7 +89,7 @@ static rill_overflow policy_of(const rill_conn *c, rill_overflow policy) {
 }
 
 static int overflow(rill_conn *c, rill__chunk *chunk, uint32_t from,
-                    uint32_t to, rill_overflow policy) {
+                    uint32_t to, uint32_t kind, rill_overflow policy) {
   rill_hub *hub = c->hub;
   const rill_limits *l = &hub->config.limits;
 
@@ -100,7 +101,7 @@ static int overflow(rill_conn *c, rill__chunk *chunk, uint32_t from,
   if (policy == RILL_DROP_OLDEST) {
     drop_oldest(c, to - from);
     if (fits(c, to - from, 1))
-      return push(c, chunk, from, to, 1);
+      return push(c, chunk, from, to, 1, kind);
   }
   if (policy == RILL_DISCONNECT) {
     hub->metrics.slow_closed_total++;
@@ -112,34 +113,38 @@ static int overflow(rill_conn *c, rill__chunk *chunk, uint32_t from,
 }
 
 int rill__conn_queue(rill_conn *c, rill__chunk *chunk, uint32_t from,
-                     uint32_t to, uint32_t count, rill_overflow policy) {
+                     uint32_t to, uint32_t count, uint32_t kind,
+                     rill_overflow policy) {
   int rv = 0;
 
   if (c->state != RILL__OPEN)
     return RILL_ERR_CLOSED;
   if (fits(c, to - from, count))
-    return push(c, chunk, from, to, count);
+    return push(c, chunk, from, to, count, kind);
   while (from < to && c->state == RILL__OPEN) { /* as many as fit */
-    uint32_t end =
-        from + (uint32_t)rill__ws_frame_len(chunk->data + from);
+    uint32_t end = from + rill__out_unit(kind, chunk->data + from, to - from);
     if (fits(c, end - from, 1))
-      rv = push(c, chunk, from, end, 1);
+      rv = push(c, chunk, from, end, 1, kind);
     else
-      rv = overflow(c, chunk, from, end, policy);
+      rv = overflow(c, chunk, from, end, kind, policy);
     from = end;
   }
   return rv;
 }
 
-/* A frame of |payload| at the end of |chunk|; room has been made. */
+/*
+ * A frame of |payload| at the end of |chunk|, where room has been made;
+ * |first| 0 says that it needs no header.
+ */
 static bool put_frame(rill_conn *c, rill__chunk *chunk, uint8_t first,
                       const void *payload, size_t len) {
   uint8_t mask[4], *p = chunk->data + chunk->used;
-  size_t n;
+  size_t n = 0;
 
   if (c->ws.client && rill__hub_random(c->hub, mask, sizeof mask) != 0)
     return false;
-  n = rill__ws_header(p, first, len, c->ws.client ? mask : NULL);
+  if (first != 0)
+    n = rill__ws_header(p, first, len, c->ws.client ? mask : NULL);
   if (c->ws.client)
     rill__ws_mask(p + n, payload, len, mask, 0);
   else if (len > 0)
@@ -170,14 +175,16 @@ static int share(rill_conn *c, const rill_msg *msg, rill_overflow policy) {
   hub->delivering_first = (uint8_t)(RILL__WS_FIN | opcode_of(msg));
   rill__ws_header(m->data - n, hub->delivering_first, m->len, NULL);
   return rill__conn_queue(c, m->chunk, at - (uint32_t)n,
-                          at + (uint32_t)m->len, 1, policy);
+                          at + (uint32_t)m->len, 1, RILL__OUT_MESSAGES,
+                          policy);
 }
 
 int rill__conn_queue_keyed(rill_conn *c, rill__chunk *chunk,
                            rill_overflow policy) {
   if (!rill__outq_conflate(&c->out, chunk, chunk->key_len, chunk->used,
                            c->hub->config.limits.queue_bytes))
-    return rill__conn_queue(c, chunk, chunk->key_len, chunk->used, 1, policy);
+    return rill__conn_queue(c, chunk, chunk->key_len, chunk->used, 1,
+                            RILL__OUT_WHOLE, policy);
   c->hub->metrics.conflated_total++;
   watch_soft(c);
   rill__conn_ready(c);
@@ -203,7 +210,7 @@ static int queue_keyed(rill_conn *c, uint8_t first, const void *payload,
 }
 
 static int queue_frame(rill_conn *c, uint8_t first, const void *payload,
-                       size_t len, rill_overflow policy) {
+                       size_t len, uint32_t kind, rill_overflow policy) {
   rill_hub *hub = c->hub;
   size_t room = rill__ws_header_len(len, c->ws.client) + len;
   uint32_t from;
@@ -215,7 +222,7 @@ static int queue_frame(rill_conn *c, uint8_t first, const void *payload,
     return rv;
   from = chunk->used;
   if (put_frame(c, chunk, first, payload, len)) {
-    rv = rill__conn_queue(c, chunk, from, chunk->used, 1, policy);
+    rv = rill__conn_queue(c, chunk, from, chunk->used, 1, kind, policy);
     if (rv != 0 && !own && chunk->refs == 1)
       chunk->used = from;
   }
@@ -224,12 +231,12 @@ static int queue_frame(rill_conn *c, uint8_t first, const void *payload,
   return rv;
 }
 
-static int queue_payload(rill_conn *c, const rill_msg *msg, uint8_t first,
-                         const void *payload, size_t len,
+static int queue_payload(rill_conn *c, rill_str key, uint8_t first,
+                         const void *payload, size_t len, uint32_t kind,
                          rill_overflow policy) {
-  if (msg->key.len > 0)
-    return queue_keyed(c, first, payload, len, msg->key, policy);
-  return queue_frame(c, first, payload, len, policy);
+  if (key.len > 0)
+    return queue_keyed(c, first, payload, len, key, policy);
+  return queue_frame(c, first, payload, len, kind, policy);
 }
 
 /*
@@ -246,20 +253,19 @@ static void make_way(rill_conn *c, size_t len, rill_overflow policy) {
   drop_oldest(c, most);
 }
 
-static int send_deflated(rill_conn *c, const rill_msg *msg,
-                         rill_overflow policy) {
+static int send_deflated(rill_conn *c, uint8_t first, const void *data,
+                         size_t len, rill_overflow policy) {
   rill_hub *hub = c->hub;
   rill__bytes packed;
   int rv;
 
-  make_way(c, msg->len, policy);
+  make_way(c, len, policy);
   rill__bytes_init(&packed, &hub->alloc);
-  rv = rill__pmd_deflate(c->ws.pmd, &hub->ws, msg->data, msg->len, &packed);
+  rv = rill__pmd_deflate(c->ws.pmd, &hub->ws, data, len, &packed);
   if (rv == 0) {
     hub->metrics.deflated_total++;
-    rv = queue_payload(
-        c, msg, (uint8_t)(RILL__WS_FIN | RILL__WS_RSV1 | opcode_of(msg)),
-        packed.data, packed.len, policy);
+    rv = queue_frame(c, (uint8_t)(first | RILL__WS_RSV1), packed.data,
+                     packed.len, RILL__OUT_MESSAGES, policy);
     if (rv != 0)
       rill__pmd_foreign(c->ws.pmd); /* the peer will not have seen it */
   }
@@ -297,21 +303,14 @@ static bool append(rill_conn *c, const rill_msg *msg) {
   return true;
 }
 
-int rill__conn_send(rill_conn *c, const rill_msg *msg, rill_overflow policy) {
-  rill_hub *hub = c->hub;
-  int rv;
+static bool deflates(const rill_conn *c, bool uncompressed, rill_str key,
+                     size_t len) {
+  return c->ws.pmd != NULL && !uncompressed && key.len == 0 &&
+         len >= rill__pmd_threshold(c->ws.pmd);
+}
 
-  rill__fanout_close(hub, &hub->fanout);
-  if (append(c, msg))
-    return 0;
-  if (c->ws.pmd != NULL && !msg->uncompressed && msg->key.len == 0 &&
-      msg->len >= rill__pmd_threshold(c->ws.pmd))
-    rv = send_deflated(c, msg, policy);
-  else if (shareable(c, msg))
-    rv = share(c, msg, policy);
-  else
-    rv = queue_payload(c, msg, (uint8_t)(RILL__WS_FIN | opcode_of(msg)),
-                       msg->data, msg->len, policy);
+/* What rill_send says of a message that was queued, or was not. */
+static int sent(rill_conn *c, int rv) {
   if (rv == RILL_ERR_NOMEM)
     rill__conn_ws_cut(c, RILL_CAUSE_NOMEM, "out of memory");
   if (rv != 0)
@@ -323,9 +322,53 @@ int rill__conn_send(rill_conn *c, const rill_msg *msg, rill_overflow policy) {
   return RILL_BUSY;
 }
 
+int rill__conn_send(rill_conn *c, const rill_msg *msg, rill_overflow policy) {
+  rill_hub *hub = c->hub;
+  uint8_t first = (uint8_t)(RILL__WS_FIN | opcode_of(msg));
+
+  rill__fanout_close(hub, &hub->fanout);
+  if (append(c, msg))
+    return 0;
+  if (deflates(c, msg->uncompressed, msg->key, msg->len))
+    return sent(c, send_deflated(c, first, msg->data, msg->len, policy));
+  if (shareable(c, msg))
+    return sent(c, share(c, msg, policy));
+  return sent(c, queue_payload(c, msg->key, first, msg->data, msg->len,
+                               RILL__OUT_MESSAGES, policy));
+}
+
+int rill__conn_send_item(rill_conn *c, const rill__item *item,
+                         rill_overflow policy) {
+  rill_hub *hub = c->hub;
+  rill__bytes out;
+  rill__encoding e;
+  int rv = RILL_ERR_ARG;
+
+  rill__fanout_close(hub, &hub->fanout);
+  if (c->state != RILL__OPEN) /* closed for being slow, just now */
+    return RILL_ERR_CLOSED;
+  rill__bytes_init(&out, &hub->alloc);
+  if (rill__encode(item, rill__format_of(c->variant), &out, &e)) {
+    const void *data = e.data != NULL ? e.data : out.data + e.from;
+    if (e.first != 0 && deflates(c, item->uncompressed, item->key, e.len))
+      rv = send_deflated(c, e.first, data, e.len, policy);
+    else
+      rv = queue_payload(c, item->key, e.first, data, e.len,
+                         e.whole ? RILL__OUT_WHOLE
+                                 : rill__kind_of(c->variant),
+                         policy);
+  } else if (out.failed) {
+    rv = RILL_ERR_NOMEM;
+  }
+  rill__bytes_finish(&out);
+  return sent(c, rv);
+}
+
 int rill_send(rill_peer peer, const rill_msg *msg) {
   rill__peer *p = rill__peer_of(peer);
 
+  if (p != NULL && p->away)
+    return rill__emit_message(p, msg);
   if (p == NULL || p->conn == NULL)
     return RILL_ERR_CLOSED;
   if (!p->open)
@@ -334,6 +377,8 @@ int rill_send(rill_peer peer, const rill_msg *msg) {
   if ((msg->kind != RILL_TEXT && msg->kind != RILL_BINARY) ||
       msg->len > RILL__CHUNK_MAX / 2)
     return RILL_ERR_ARG;
+  if (p->voice != NULL)
+    return rill__emit_message(p, msg);
   return rill__conn_send(p->conn, msg, msg->overflow);
 }
 

@@ -109,7 +109,7 @@ static int on_body(llhttp_t *parser, const char *at, size_t len) {
 
 static int on_chunk(llhttp_t *parser) {
   rill__http *http = reader_of(parser);
-  uint64_t room = http->env->limits->body_bytes - http->body.len;
+  uint64_t room = http->most_body - http->body.len;
 
   if (parser->content_length > room) {
     rill__http_fail(http, 413, "the body is too large", RILL__LIMIT_body_bytes);
@@ -138,7 +138,8 @@ static const llhttp_settings_t settings = {.on_header_field = on_field,
 
 void rill__http_env_init(rill__http_env *env, const rill__alloc *alloc,
                          const rill_limits *limits) {
-  *env = (rill__http_env){.alloc = alloc, .limits = limits};
+  *env = (rill__http_env){
+      .alloc = alloc, .limits = limits, .most_body = limits->body_bytes};
 }
 
 static void destroy(rill__http *http) {
@@ -184,6 +185,7 @@ rill__http *rill__http_new(rill__http_env *env, bool response) {
   assert(http->parser.lenient_flags == 0);
   http->parser.data = http;
   http->response = response;
+  http->most_body = response ? env->limits->body_bytes : env->most_body;
   http->error.limit = -1;
   return http;
 }

@@ -26,6 +26,7 @@ typedef struct rill__http rill__http;
 typedef struct rill__http_env {
   const rill__alloc *alloc;
   const rill_limits *limits;
+  uint32_t most_body; /* of any route; body_bytes unless raised */
   rill__http *spare; /* a few idle readers, buffers released */
   uint32_t nspare;
 } rill__http_env;
@@ -98,8 +99,14 @@ rill_str rill__http_header(const rill__http *http, const char *name,
 /* Is |token|, in any case, in the comma-separated lists of all |name| fields? */
 bool rill__http_has_token(const rill__http *http, const char *name,
                           const char *token);
-/* The body so far. */
+/* The body so far; in |data| it may be written to. */
 rill_str rill__http_body(const rill__http *http);
+uint8_t *rill__http_body_data(rill__http *http);
+/*
+ * After the head: the body may have at most |bytes|.  false where more are
+ * announced; the reader has failed then, with 413.
+ */
+bool rill__http_limit_body(rill__http *http, uint32_t bytes);
 
 /* Grammar (RFC 9110 section 5.6.2 and 5.5). */
 bool rill__http_is_token(rill_str s);

@@ -282,7 +282,7 @@ static bool judge_body(rill__http *http, const fields *f) {
     http->left = 0;
   } else if (f->ncodings > 0) {
     expect_body(http, RILL__HTTP_CHUNKED);
-  } else if (http->left > http->env->limits->body_bytes) {
+  } else if (http->left > http->most_body) {
     return rill__http_fail(http, 413, "the body is too large",
                            RILL__LIMIT_body_bytes);
   } else if (http->left > 0) {
@@ -347,6 +347,15 @@ bool rill__http_has_token(const rill__http *http, const char *name,
         return true;
   }
   return false;
+}
+
+uint8_t *rill__http_body_data(rill__http *http) { return http->body.data; }
+
+bool rill__http_limit_body(rill__http *http, uint32_t bytes) {
+  http->most_body = bytes;
+  if (http->phase != RILL__HTTP_COUNTED || http->left <= bytes)
+    return true;
+  return rill__http_fail(http, 413, "the body is too large", -1);
 }
 
 rill_str rill__http_body(const rill__http *http) {

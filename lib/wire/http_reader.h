@@ -55,6 +55,7 @@ struct rill__http {
   uint32_t line_left; /* bytes that it may still have */
   uint32_t trailer_left; /* bytes that the trailer may still have */
   uint64_t left;
+  uint32_t most_body;
   rill__http_head info;
   rill__http_error error;
 };

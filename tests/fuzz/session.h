@@ -196,8 +196,12 @@ static inline void on_close(rill_peer peer, const rill_closed *closed,
   leave(s, 0);
 }
 
-static const rill_handlers handlers = {on_open, on_message, on_drain, on_joined,
-                                       on_close};
+static const rill_handlers handlers = {
+    .on_open = on_open,
+    .on_message = on_message,
+    .on_drain = on_drain,
+    .on_joined = on_joined,
+    .on_close = on_close};
 
 static inline int on_request(rill_request *req, void *arg) {
   session *s = arg;

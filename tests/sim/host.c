@@ -177,5 +177,9 @@ static void on_close(rill_peer peer, const rill_closed *closed, void *arg) {
   sim_handler_leave(w);
 }
 
-const rill_handlers host_handlers = {on_open, on_message, on_drain, on_joined,
-                                     on_close};
+const rill_handlers host_handlers = {
+    .on_open = on_open,
+    .on_message = on_message,
+    .on_drain = on_drain,
+    .on_joined = on_joined,
+    .on_close = on_close};

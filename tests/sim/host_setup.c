@@ -95,7 +95,7 @@ static void must(world *w, int rv, const char *what) {
 void host_setup(world *w) {
   rill_config config;
   rill_route_opts opts = {.handlers = &host_handlers, .arg = w};
-  const rill_room_opts old = {RILL_DROP_OLDEST}, newest = {RILL_DROP_NEWEST};
+  const rill_room_opts old = {.overflow = RILL_DROP_OLDEST}, newest = {.overflow = RILL_DROP_NEWEST};
   rill_hub *hub;
 
   rill_config_init(&config);

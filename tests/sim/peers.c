@@ -185,8 +185,11 @@ static void on_close(rill_peer peer, const rill_closed *closed, void *arg) {
   sim_handler_leave(w);
 }
 
-static const rill_handlers handlers = {on_open, on_message, on_drain, NULL,
-                                       on_close};
+static const rill_handlers handlers = {
+    .on_open = on_open,
+    .on_message = on_message,
+    .on_drain = on_drain,
+    .on_close = on_close};
 
 void peers_dial(world *w) {
   static const char *const auths[] = {"now",   "now",    "now",   "now",

@@ -113,7 +113,7 @@ static inline void oom_packed(client *c, const void *data, size_t len) {
 static inline void oom_begin(oom *o, const rill_limits *limits) {
   rill_config config;
   rill_route_opts opts = {.handlers = &oom_handlers, .arg = o};
-  const rill_room_opts newest = {RILL_DROP_NEWEST};
+  const rill_room_opts newest = {.overflow = RILL_DROP_NEWEST};
   int rv;
 
   rill_config_init(&config);

@@ -194,7 +194,11 @@ static inline void oom_on_close(rill_peer peer, const rill_closed *closed,
 }
 
 static const rill_handlers oom_handlers = {
-    oom_on_open, oom_on_message, oom_on_drain, oom_on_joined, oom_on_close};
+    .on_open = oom_on_open,
+    .on_message = oom_on_message,
+    .on_drain = oom_on_drain,
+    .on_joined = oom_on_joined,
+    .on_close = oom_on_close};
 
 static inline int oom_authenticate(rill_request *req, void *arg) {
   oom *o = arg;

@@ -298,9 +298,12 @@ static inline int pair_request(rill_request *req, void *arg) {
 }
 
 /* Handlers of a route or a dial, with the pair as their argument. */
-static const rill_handlers pair_handlers = {pair_on_open, pair_on_message,
-                                            pair_on_drain, pair_on_joined,
-                                            pair_on_close};
+static const rill_handlers pair_handlers = {
+    .on_open = pair_on_open,
+    .on_message = pair_on_message,
+    .on_drain = pair_on_drain,
+    .on_joined = pair_on_joined,
+    .on_close = pair_on_close};
 
 static inline void pair_route(pair *p, const char *path,
                               const rill_route_opts *like) {

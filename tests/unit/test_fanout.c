@@ -500,7 +500,7 @@ static void test_fanout_runs_are_taken_as_far_as_they_fit(void **state) {
   for (int k = 0; k < 2; k++) {
     end *e;
     pair_begin(p);
-    rill_room_defaults(p->hub, "r", &(rill_room_opts){policies[k]});
+    rill_room_defaults(p->hub, "r", &(rill_room_opts){.overflow = policies[k]});
     e = pair_open(p);
     e->room = 0;
     rill_join(e->peer, rill_s("r"));

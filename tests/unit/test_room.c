@@ -185,10 +185,10 @@ static rill_overflow overflow_of(pair *p, const char *room) {
 }
 
 static void test_room_options_of_the_longest_pattern(void **state) {
-  static const rill_room_opts oldest = {RILL_DROP_OLDEST},
-                              newest = {RILL_DROP_NEWEST},
-                              cut = {RILL_DISCONNECT},
-                              none = {RILL_OVERFLOW_DEFAULT};
+  static const rill_room_opts oldest = {.overflow = RILL_DROP_OLDEST},
+                              newest = {.overflow = RILL_DROP_NEWEST},
+                              cut = {.overflow = RILL_DISCONNECT},
+                              none = {.overflow = RILL_OVERFLOW_DEFAULT};
   pair *p = *state;
   end *e;
 
@@ -228,7 +228,7 @@ static void test_room_options_of_the_longest_pattern(void **state) {
   assert_int_equal(overflow_of(p, "kept"), RILL_DROP_OLDEST);
   assert_int_equal(rill_room_defaults(p->hub, "", &oldest), RILL_ERR_ARG);
   assert_int_equal(
-      rill_room_defaults(p->hub, "x", &(rill_room_opts){(rill_overflow)9}),
+      rill_room_defaults(p->hub, "x", &(rill_room_opts){.overflow = (rill_overflow)9}),
       RILL_ERR_ARG);
 }
 

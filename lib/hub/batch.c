@@ -1,0 +1,121 @@
+#include "hub/batch.h"
+
+#include "hub/conn.h"
+#include "hub/history.h"
+
+/* What is held back is written out early beyond so many bytes. */
+#define MOST_BYTES 65536u
+
+typedef struct held {
+  struct held *next;
+  rill__entry *entry;
+  uint32_t offset_len;
+  bool uncompressed;
+  rill_overflow overflow;
+  char offset[RILL__OFFSET_MAX];
+} held;
+
+typedef struct rill__batch {
+  rill__timer timer;
+  rill__room *room;
+  held *first, **end;
+  size_t bytes;
+} rill__batch;
+
+void rill__batch_free(rill_hub *hub, rill__room *room) {
+  rill__batch *b = room->batch;
+
+  if (b == NULL)
+    return;
+  room->batch = NULL;
+  while (b->first != NULL) {
+    held *h = b->first;
+    b->first = h->next;
+    rill__entry_unref(hub, h->entry);
+    rill__free(&hub->alloc, h, sizeof *h);
+  }
+  rill__heap_set(&hub->timers, &b->timer, RILL_NEVER);
+  hub->ntimers--;
+  rill__free(&hub->alloc, b, sizeof *b);
+}
+
+static rill__batch *batch_of(rill_hub *hub, rill__room *room) {
+  rill__batch *b = room->batch;
+
+  if (b != NULL)
+    return b;
+  if (!rill__hub_timer_add(hub))
+    return NULL;
+  b = rill__calloc(&hub->alloc, sizeof *b);
+  if (b == NULL) {
+    hub->ntimers--;
+    return NULL;
+  }
+  b->room = room;
+  b->end = &b->first;
+  rill__timer_init(&b->timer, RILL__TIMER_BATCH);
+  rill__heap_set(&hub->timers, &b->timer,
+                 hub->now + room->opts.batch_ms * RILL_MSEC);
+  room->batch = b;
+  return b;
+}
+
+bool rill__batch_take(rill_hub *hub, rill__room *room,
+                      const rill__item *item) {
+  static const rill_to nobody_excepted = {0};
+  rill__batch *b;
+  held *h;
+
+  if (room->opts.batch_ms == 0)
+    return false;
+  b = batch_of(hub, room);
+  h = b != NULL ? rill__calloc(&hub->alloc, sizeof *h) : NULL;
+  if (h != NULL)
+    h->entry = rill__entry_new(hub, &nobody_excepted, item);
+  if (h == NULL || h->entry == NULL) {
+    rill__free(&hub->alloc, h, sizeof *h);
+    rill__batch_flush(hub, room);
+    return false;
+  }
+  h->uncompressed = item->uncompressed;
+  h->overflow = item->overflow;
+  h->offset_len = (uint32_t)item->offset.len;
+  if (h->offset_len > 0)
+    memcpy(h->offset, item->offset.ptr, h->offset_len);
+  *b->end = h;
+  b->end = &h->next;
+  b->bytes += h->entry->size;
+  if (b->bytes >= MOST_BYTES)
+    rill__batch_flush(hub, room);
+  return true;
+}
+
+void rill__batch_flush(rill_hub *hub, rill__room *room) {
+  rill_str name = rill__room_name(room);
+  rill_to to = {.rooms = &name, .nrooms = 1,
+                .space = rill__space_name(room->space)};
+  rill__tape tape;
+
+  if (room->batch == NULL)
+    return;
+  rill__tape_init(&tape, &hub->alloc);
+  for (const held *h = room->batch->first; h != NULL; h = h->next) {
+    rill__item item;
+    rill__tape_clear(&tape);
+    if (!rill__entry_item(h->entry, &tape, &item)) {
+      hub->history_lost = hub->offset; /* whoever asks is told of a gap */
+      continue;
+    }
+    item.offset = (rill_str){h->offset, h->offset_len};
+    item.uncompressed = h->uncompressed;
+    item.overflow = h->overflow;
+    rill__fanout_send(hub, &to, &item, NULL, NULL);
+  }
+  rill__tape_finish(&tape);
+  rill__batch_free(hub, room);
+  rill__room_settle(hub, room);
+}
+
+void rill__batch_tick(rill_hub *hub, rill__timer *timer) {
+  rill__batch_flush(hub, RILL__CONTAINER(timer, rill__batch, timer)->room);
+}

@@ -1,0 +1,16 @@
+/*
+ * emit.h - events on their way out.
+ */
+#ifndef RILL__EMIT_H
+#define RILL__EMIT_H
+
+#include "hub/peer.h"
+
+/* rill_send to a peer that has events, or is away. */
+int rill__emit_message(rill__peer *p, const rill_msg *msg);
+/* To one peer, kept for it where that is away or has recovery. */
+int rill__emit_to(rill__peer *p, const rill__item *item);
+/* 0, or why |name| cannot be an event's. */
+int rill__event_name_check(rill_hub *hub, rill_str name);
+
+#endif

@@ -1,0 +1,434 @@
+/*
+ * sse.c - server-sent events (WHATWG HTML section 9.2) as a dialect: a GET
+ * is a peer that only listens, a POST is an event of it.
+ *
+ * The stream ends with the connection: no length, no chunks.  Its rooms are
+ * joined before the answer, so that who may not listen hears 403 and does
+ * not come back.
+ */
+#include "base/utf8.h"
+#include "hub/address.h"
+#include "hub/conn.h"
+#include "hub/emit.h"
+#include "hub/event.h"
+#include "hub/history.h"
+#include "hub/join.h"
+#include "hub/session.h"
+
+/* The stream's end is at hand, of this side's will. */
+void rill__sse_goodbye(rill_conn *c) {
+  rill_hub *hub = c->hub;
+  uint32_t spread, random = 0;
+  rill__bytes out;
+
+  /* who is sent away comes back at a time of its own */
+  spread = hub->config.limits.retry_ms;
+  if (hub->draining && hub->drain_spread / RILL_MSEC > spread)
+    spread = (uint32_t)(hub->drain_spread / RILL_MSEC);
+  if (rill__hub_random(hub, &random, sizeof random) != 0)
+    random = 0;
+  rill__bytes_init(&out, &hub->alloc);
+  rill__bytes_str(&out, "retry: ");
+  rill__bytes_u64(&out, 1 + random % spread);
+  rill__bytes_str(&out, "\n\n");
+  if (!out.failed)
+    rill__conn_write(c, out.data, out.len);
+  rill__bytes_finish(&out);
+}
+
+void rill__sse_ping(rill_conn *c) {
+  c->pinged = c->hub->now;
+  rill__conn_write(c, ":\n\n", 3);
+}
+
+static void write_head(rill_request *req, rill__bytes *out) {
+  rill__http_begin_response(out, 200);
+  rill__http_add_header(out, rill_s("Content-Type"),
+                        rill_s("text/event-stream"));
+  rill__http_add_header(out, rill_s("Cache-Control"),
+                        rill_s("no-cache, no-store, no-transform"));
+  rill__http_add_header(out, rill_s("X-Accel-Buffering"), rill_s("no"));
+  rill__http_add_header(out, rill_s("Connection"), rill_s("close"));
+  rill__cors_headers(req, out);
+  rill__http_end(out);
+}
+
+static void write_first(rill__peer *p, rill__bytes *out, uint64_t offset,
+                        bool recovered) {
+  const rill__voice *v = p->voice;
+  char text[RILL__OFFSET_MAX];
+
+  rill__bytes_str(out, "retry: ");
+  rill__bytes_u64(out, p->hub->config.limits.retry_ms);
+  rill__bytes_str(out, "\nevent: session\nid: ");
+  rill__bytes_add(out, text, rill__offset_write(p->hub, offset, text));
+  rill__bytes_str(out, "\ndata: {\"sid\":\"");
+  rill__bytes_add(out, v->sid, RILL__SID);
+  rill__bytes_str(out, "\",\"session\":\"");
+  rill__bytes_add(out, v->secret, RILL__SID);
+  rill__bytes_str(out, "\",\"recovered\":");
+  rill__bytes_str(out, recovered ? "true}\n\n" : "false}\n\n");
+}
+
+/* Where the client has been: a header, or a query on its first request. */
+static rill_str last_id(const rill_request *req) {
+  rill_str id = rill_request_header(req, "last-event-id");
+
+  if (id.len == 0)
+    id = rill_request_query(req, "lastEventId");
+  return id;
+}
+
+/* All rooms are joined: the stream begins. */
+void rill__sse_open(rill__peer *p) {
+  rill_conn *c = p->conn;
+  rill_request *req = c->request;
+  rill_hub *hub = p->hub;
+  rill_str id = last_id(req);
+  uint64_t offset = hub->offset;
+  bool known = rill__offset_read(hub, id, &offset), recovered;
+  rill__bytes out;
+  bool ok;
+
+  recovered = known && rill__history_complete(p, offset, false);
+  if (known && recovered)
+    hub->metrics.recovered_total++;
+  else if (id.len > 0)
+    hub->metrics.recovered_gap_total++;
+  rill__bytes_init(&out, &hub->alloc);
+  write_head(req, &out);
+  write_first(p, &out, offset, recovered);
+  ok = !out.failed && rill__conn_write(c, out.data, out.len);
+  rill__bytes_finish(&out);
+  if (!ok) {
+    if (c->state != RILL__DEAD)
+      rill__conn_ws_cut(c, RILL_CAUSE_NOMEM, "out of memory");
+    return;
+  }
+  p->joining = false;
+  req->answered = true;
+  c->request = NULL;
+  rill__conn_opened(c);
+  c->flags &= (uint16_t)~RILL__WATCH;
+  c->pinged = hub->now;
+  rill__peer_opened(p);
+  rill__conn_arm(c);
+  if (known)
+    rill__history_replay(p, offset);
+  p->voice->opening = req;
+  rill__connect_open(p);
+}
+
+/* The client is refused after all. */
+static void refuse(rill__peer *p, int status) {
+  rill_request *req = p->conn->request;
+
+  rill__peer_unbind(p);
+  rill__peer_free(p);
+  if (status == RILL_ERR_FORBIDDEN)
+    rill__request_refuse(req, 403, "not allowed in that room");
+  else
+    rill__request_refuse(req, status == RILL_ERR_NOMEM ? 503 : 400,
+                         rill_strerror(status));
+}
+
+bool rill__sse_joined(rill__peer *p, int status) {
+  if (status != 0) {
+    refuse(p, status);
+    return false;
+  }
+  if (p->rare->joins != NULL)
+    return true;
+  rill__sse_open(p);
+  return false;
+}
+
+/* Takes the next "room" of the query off |*rest|, decoded into |out|. */
+static bool next_room(rill_str *rest, char *out, rill_str *room) {
+  while (rest->len > 0) {
+    rill_str pair = *rest;
+    const char *end = memchr(rest->ptr, '&', rest->len);
+    int64_t len;
+    if (end != NULL)
+      pair.len = (size_t)(end - rest->ptr);
+    rest->ptr += pair.len + (end != NULL);
+    rest->len -= pair.len + (end != NULL);
+    if (!rill_str_starts(pair, "room="))
+      continue;
+    len = rill__http_unescape((rill_str){pair.ptr + 5, pair.len - 5}, true,
+                              out);
+    *room = (rill_str){out, len < 0 ? 0 : (size_t)len};
+    return true;
+  }
+  return false;
+}
+
+static int join_all(rill__peer *p, const rill_request *req) {
+  rill_str param = rill_request_param(req, "room"), room;
+  rill_str query = rill__http_head_of(req->http)->query;
+  size_t size = (query.len > param.len ? query.len : param.len) + 1;
+  char *out = rill__malloc(&p->hub->alloc, size);
+  int64_t len;
+  int rv = out == NULL ? RILL_ERR_NOMEM : 0;
+
+  if (rv == 0 && param.ptr != NULL) {
+    len = rill__http_unescape(param, false, out);
+    rv = len < 0 ? RILL_ERR_ARG
+                 : rill__join_ask(p, (rill_str){out, (size_t)len}, false, 0);
+  }
+  while (rv == 0 && next_room(&query, out, &room))
+    rv = rill__join_ask(p, room, false, 0);
+  rill__free(&p->hub->alloc, out, size);
+  return rv;
+}
+
+/* authenticate has accepted a GET. */
+static int accept_stream(rill_request *req, rill_str user) {
+  rill_hub *hub = req->hub;
+  rill_conn *c = req->conn;
+  rill__peer *p = rill__peer_new(hub, &req->route->opts);
+  int rv = RILL_ERR_NOMEM;
+
+  if (p == NULL)
+    goto failed;
+  if (!rill__voice_new(p, hub->spaces) || !rill__voice_secret(p) ||
+      (user.len > 0 && (rv = rill__user_add(p, user)) != 0)) {
+    rill__peer_free(p);
+    goto failed;
+  }
+  rv = 0;
+  c->variant = p->variant = RILL__AS_SSE;
+  p->joining = true;
+  rill__peer_bind(p, c);
+  req->answered = false; /* the rooms have to be asked for */
+  req->accepted = true;
+  c->flags |= RILL__WATCH;
+  rill__conn_ready(c);
+  rv = join_all(p, req);
+  if (rv != 0)
+    refuse(p, rv);
+  else if (p->rare == NULL || p->rare->joins == NULL)
+    rill__peer_due(p, RILL__DUE_OPEN);
+  return rv;
+failed:
+  rill__request_refuse(req, 503, "out of memory");
+  return rv;
+}
+
+static void answer_json(rill_request *req, int status, const rill__node *args,
+                        const char *code, const char *message) {
+  rill__bytes out, body;
+
+  rill__bytes_init(&body, &req->hub->alloc);
+  if (args != NULL) {
+    rill__bytes_str(&body, "{\"args\":");
+    rill__json_write(&body, args, NULL);
+  } else {
+    rill__bytes_str(&body, "{\"error\":{\"code\":");
+    rill__json_write_str(&body, rill_s(code));
+    rill__bytes_str(&body, ",\"message\":");
+    rill__json_write_str(&body, rill_s(message));
+    rill__bytes_str(&body, "}");
+  }
+  rill__bytes_str(&body, "}");
+  rill__bytes_init(&out, &req->hub->alloc);
+  rill__http_begin_response(&out, status);
+  rill__http_add_header(&out, rill_s("Content-Type"),
+                        rill_s("application/json"));
+  rill__bytes_str(&out, "Content-Length: ");
+  rill__bytes_u64(&out, body.len);
+  rill__bytes_str(&out, "\r\nCache-Control: no-store\r\n");
+  rill__cors_headers(req, &out);
+  if (!rill__conn_is(req->conn, RILL__KEEP))
+    rill__http_add_header(&out, rill_s("Connection"), rill_s("close"));
+  rill__http_end(&out);
+  rill__bytes_add(&out, body.data, body.len);
+  out.failed |= body.failed;
+  rill__bytes_finish(&body);
+  rill__request_answer(req, &out, NULL, false);
+}
+
+static rill_request **post_of(rill__peer *p, uint64_t id) {
+  rill_request **at = &p->voice->posts;
+
+  while (*at != NULL && (*at)->id != id)
+    at = &(*at)->next;
+  return at;
+}
+
+/* Takes the POST off its peer, who may have been made for it. */
+static void unlist(rill__peer *p, rill_request **at) {
+  rill_request *req = *at;
+
+  *at = req->next;
+  req->poster = NULL;
+  if (p->transient)
+    rill__peer_due(p, RILL__DUE_CLOSE);
+}
+
+int rill__sse_answer(rill__peer *p, uint64_t id, const rill__node *args) {
+  rill_request **at = post_of(p, id), *req = *at;
+
+  if (req == NULL)
+    return RILL_ERR_STATE;
+  unlist(p, at);
+  answer_json(req, 200, args, NULL, NULL);
+  return 0;
+}
+
+void rill__sse_fail(rill__peer *p, uint64_t id, const char *code,
+                    const char *message) {
+  rill_request **at = post_of(p, id), *req = *at;
+
+  if (req == NULL)
+    return;
+  unlist(p, at);
+  answer_json(req, 422, NULL, code, message);
+}
+
+bool rill__sse_speaks(const rill__peer *p) {
+  return p->transient || p->variant == RILL__AS_SSE;
+}
+
+void rill__sse_lost(rill_request *req) {
+  rill__peer *p = req->poster;
+  unlist(p, post_of(p, req->id));
+}
+
+void rill__sse_posts_drop(rill__peer *p) {
+  while (p->voice->posts != NULL) {
+    rill_request *req = p->voice->posts;
+    p->voice->posts = req->next;
+    req->poster = NULL;
+    if (req->conn != NULL)
+      answer_json(req, 410, NULL, "gone", "the stream has ended");
+  }
+}
+
+static void bad(rill_request *req, const char *message) {
+  answer_json(req, 400, NULL, "bad-event", message);
+}
+
+/* The body, in hub->tape: false where it has been refused. */
+static bool read_post(rill_request *req, rill_value *m) {
+  rill_hub *hub = req->hub;
+  const rill_limits *l = &hub->config.limits;
+  rill__value_limits limits = {l->value_depth, l->value_nodes, l->key_bytes};
+  int rv;
+
+  rill__tape_clear(&hub->tape);
+  rv = rill__json_read(&hub->tape, rill_request_body(req), &limits);
+  if (rv == 0 && hub->tape.v[0].type == RILL_OBJECT &&
+      rill__value_unpack_bytes(&hub->tape, 0)) {
+    m->node = hub->tape.v;
+    return true;
+  }
+  bad(req, "the body is {\"event\":NAME,\"args\":[...]}");
+  return false;
+}
+
+/* Gives the event of |req| to the handlers, as one of |p|'s. */
+static void handle_post(rill_request *req, rill__peer *p, rill_value m) {
+  static const rill__node none = {.type = RILL_ARRAY, .u.nodes = 1};
+  rill_str name = rill_get_str(m, "event");
+  rill_value args = rill_value_get(m, "args");
+  uint64_t id = ++req->hub->next_post;
+
+  if (rill_value_type(args) == RILL_ABSENT)
+    args.node = &none;
+  if (rill__event_name_check(req->hub, name) != 0 ||
+      rill_value_type(args) != RILL_ARRAY) {
+    if (p->transient)
+      rill__peer_due(p, RILL__DUE_CLOSE);
+    bad(req, "\"event\" is a name, \"args\" an array");
+    return;
+  }
+  req->id = id;
+  req->poster = p;
+  req->next = p->voice->posts;
+  p->voice->posts = req;
+  req->conn->flags |= RILL__WATCH;
+  p->voice->ack_taken = false;
+  rill__event_handle(p, name, args.node, true, id);
+  if (!p->voice->ack_taken && *post_of(p, id) != NULL)
+    rill__sse_answer(p, id, &none); /* nobody means to answer */
+}
+
+/* authenticate has accepted a POST without a session. */
+static int accept_post(rill_request *req, rill_str user) {
+  rill_hub *hub = req->hub;
+  rill_value m;
+  rill__peer *p;
+  int rv = RILL_ERR_NOMEM;
+
+  if (!read_post(req, &m))
+    return 0;
+  p = rill__peer_new(hub, &req->route->opts);
+  if (p != NULL)
+    p->transient = true;
+  if (p == NULL || !rill__voice_new(p, hub->spaces) ||
+      (user.len > 0 && (rv = rill__user_add(p, user)) != 0)) {
+    if (p != NULL)
+      rill__peer_free(p);
+    rill__request_refuse(req, 503, "out of memory");
+    return rv;
+  }
+  handle_post(req, p, m);
+  return 0;
+}
+
+int rill__sse_accept(rill_request *req, rill_str user) {
+  return rill_str_eq(rill_request_method(req), rill_s("POST"))
+             ? accept_post(req, user)
+             : accept_stream(req, user);
+}
+
+static void on_post(rill_request *req) {
+  rill_value m;
+  rill_str secret;
+  rill__peer *p;
+
+  if (!read_post(req, &m))
+    return;
+  secret = rill_get_str(m, "session");
+  if (secret.ptr == NULL) {
+    req->asks = true; /* authenticate is next */
+    return;
+  }
+  p = rill__voice_by_secret(req->hub, secret);
+  if (p == NULL || !p->open || p->conn->variant != RILL__AS_SSE ||
+      p->opts != &req->route->opts) {
+    answer_json(req, 410, NULL, "gone", "there is no such session");
+    return;
+  }
+  p->conn->heard = req->hub->now;
+  handle_post(req, p, m);
+}
+
+void rill__sse_request(rill_request *req) {
+  rill_str method = rill_request_method(req);
+
+  if (rill_str_eq(method, rill_s("OPTIONS"))) {
+    rill__cors_preflight(req);
+  } else if (!rill__origin_ok(req)) {
+    req->hub->metrics.origin_refused_total++;
+    rill__hub_log(req->hub, RILL_LOG_WARN, "request.origin",
+                  rill__http_header(req->http, "origin", 0), NULL);
+    rill__request_refuse(req, 403, "this origin is not allowed");
+  } else if (rill_str_eq(method, rill_s("POST"))) {
+    on_post(req);
+  } else if (!rill_str_eq(method, rill_s("GET"))) {
+    rill__request_refuse(req, 405, "not with that method");
+  } else if (req->hub->draining) {
+    /* anything but 200 would keep an EventSource from coming back */
+    rill__bytes out;
+    rill__bytes_init(&out, &req->hub->alloc);
+    write_head(req, &out);
+    rill__bytes_str(&out, "retry: ");
+    rill__bytes_u64(&out, req->hub->config.limits.retry_ms);
+    rill__bytes_str(&out, "\n\n");
+    rill__request_answer(req, &out, NULL, true);
+  } else {
+    req->asks = true;
+  }
+}
