@@ -49,6 +49,8 @@ int rill__connect_peer(rill__session *s, rill__space *space, rill_str user) {
     goto failed;
   p->voice->session = s;
   p->variant = c->variant;
+  if (s->route->dialect == RILL_JSON)
+    p->protocol = rill__format_of(c->variant) == RILL__AS_MSGPACK ? 2 : 1;
   rill__peer_bind(p, c);
   return 0;
 failed:
@@ -198,7 +200,7 @@ void rill__connect_open(rill__peer *p) {
              p->voice->session->route->dialect == RILL_SOCKETIO)
       rill__socketio_connected(p);
   }
-  if (p->open && h->on_open != NULL) {
+  if (p->told && h->on_open != NULL) { /* though it may be over already */
     hub->in_handler = true;
     rv = h->on_open(rill__peer_handle(p), req, arg);
     hub->in_handler = false;

@@ -59,9 +59,13 @@ static int send_item(rill_hub *hub, rill__space *space, const rill_to *to,
                      rill__item *item, rill__ask *ask) {
   char offset[RILL__OFFSET_MAX];
 
-  item->offset = (rill_str){
-      offset, rill__history_keep(hub, space, to, item, offset)};
-  for (size_t i = 0; i < to->nrooms; i++) {
+  if (hub->remembers)
+    item->offset = (rill_str){
+        offset, rill__history_keep(hub, space, to, item, offset)};
+  if (item->offset.len == 0 && space->opts.recovery)
+    item->offset = (rill_str){offset,
+                              rill__offset_write(hub, hub->offset, offset)};
+  for (size_t i = 0; hub->remembers && i < to->nrooms; i++) {
     rill__room *room = rill__room_find(space, to->rooms[i]);
     if (room == NULL)
       continue;
@@ -104,20 +108,31 @@ int rill_emit(rill_hub *hub, const rill_to *to, const char *name,
   return rv;
 }
 
+int rill__emit_item(rill_hub *hub, const rill_to *to, rill__item *item) {
+  rill__space *space = rill__space_find(hub, to->space);
+  return space != NULL ? send_item(hub, space, to, item, NULL) : 0;
+}
+
 int rill__emit_to(rill__peer *p, const rill__item *it) {
   rill_hub *hub = p->hub;
   rill_peer peer = rill__peer_handle(p);
   rill_to to = {.peers = &peer, .npeers = 1};
   rill__item item = *it;
   char offset[RILL__OFFSET_MAX];
+  bool kept = false;
 
   item.space = rill__space_name(rill__peer_space(p));
-  if (rill__history_of_peer(p))
+  item.recovery = rill__peer_space(p)->opts.recovery;
+  if (rill__history_of_peer(p)) {
+    size_t len =
+        rill__history_keep(hub, rill__peer_space(p), &to, &item, offset);
+    kept = len > 0;
+    /* a client takes what comes last for the offset, so there is one */
     item.offset = (rill_str){
-        offset,
-        rill__history_keep(hub, rill__peer_space(p), &to, &item, offset)};
+        offset, kept ? len : rill__offset_write(hub, hub->offset, offset)};
+  }
   if (p->away)
-    return item.offset.len > 0 ? 0 : RILL_ERR_CLOSED;
+    return kept ? 0 : RILL_ERR_CLOSED;
   if (p->conn == NULL || !p->open)
     return RILL_ERR_CLOSED;
   rill__fanout_close(hub, &hub->fanout);

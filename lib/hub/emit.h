@@ -8,6 +8,8 @@
 
 /* rill_send to a peer that has events, or is away. */
 int rill__emit_message(rill__peer *p, const rill_msg *msg);
+/* To all of |to|, kept where that is wanted. */
+int rill__emit_item(rill_hub *hub, const rill_to *to, rill__item *item);
 /* To one peer, kept for it where that is away or has recovery. */
 int rill__emit_to(rill__peer *p, const rill__item *item);
 /* 0, or why |name| cannot be an event's. */

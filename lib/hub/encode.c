@@ -182,7 +182,8 @@ static rill__sio_out packet_of(const rill__item *e) {
                          .id = e->ask,
                          .name = e->name,
                          .args = e->args,
-                         .tail = e->asks ? (rill_str){0} : e->offset};
+                         .tail = e->recovery && !e->asks ? e->offset
+                                                         : (rill_str){0}};
 }
 
 /* Frames one behind the other, where there is more than one. */

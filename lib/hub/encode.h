@@ -16,6 +16,7 @@ struct rill__item {
   rill_str space;         /* "/" or its name */
   rill_str room;          /* the one room that it goes to, or empty */
   rill_str offset;        /* where it can be recovered from, or empty */
+  bool recovery;          /* Socket.IO clients of |space| expect the offset */
   bool asks;              /* for an answer, by the number |ask| */
   bool answers;           /* it is the answer to |ask|: there is no name */
   uint64_t ask;

@@ -1,6 +1,7 @@
 #include "hub/fanout.h"
 
 #include "hub/conn.h"
+#include "hub/emit.h"
 #include "hub/encode.h"
 #include "hub/room.h"
 #include "hub/session.h"
@@ -412,6 +413,7 @@ int rill__fanout_send(rill_hub *hub, const rill_to *to, const rill__item *it,
     return 0;
   mix = space->mix;
   item.space = rill__space_name(space);
+  item.recovery = space->opts.recovery;
   if (to->nrooms == 1)
     room = rill__room_find(space, to->rooms[0]);
   if (item.overflow == RILL_OVERFLOW_DEFAULT && room != NULL)
@@ -443,7 +445,8 @@ int rill_send_to(rill_hub *hub, const rill_to *to, const rill_msg *msg) {
   if ((msg->kind != RILL_TEXT && msg->kind != RILL_BINARY) ||
       msg->len > RILL__CHUNK_MAX / 2)
     return RILL_ERR_ARG;
-  return rill__fanout_send(hub, to, &item, NULL, NULL);
+  return hub->remembers ? rill__emit_item(hub, to, &item)
+                        : rill__fanout_send(hub, to, &item, NULL, NULL);
 }
 
 int rill_send_all(rill_hub *hub, const rill_msg *msg) {

@@ -423,6 +423,7 @@ void rill__history_replay(rill__peer *p, uint64_t offset) {
       break;
     }
     item.space = rill__space_name(rill__peer_space(p));
+    item.recovery = rill__peer_space(p)->opts.recovery;
     if (room != NULL)
       item.room = rill__room_name(room);
     item.offset = (rill_str){text, rill__offset_write(hub, offset, text)};

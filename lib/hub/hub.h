@@ -100,6 +100,7 @@ struct rill_hub {
   size_t naway;
   rill__link rings; /* with something in them */
   size_t history_bytes;     /* of all rings */
+  bool remembers;           /* some room or space keeps or batches events */
   uint64_t history_lost;    /* the newest offset that was never kept */
   uint64_t history_gone;    /* the newest in a ring of a room that is gone */
   rill__user *users;

@@ -20,6 +20,8 @@ void rill_metrics_read(const rill_hub *hub, rill_metrics *out) {
   out->queued_bytes = hub->chunks.held - hub->ws.assembly_bytes;
   out->assembly_bytes = hub->ws.assembly_bytes;
   out->timers = hub->timers.len;
+  out->away = hub->naway;
+  out->history_bytes = hub->history_bytes;
 }
 
 /* Writes what fits, counts all. */

@@ -129,6 +129,9 @@ void rill__peer_opened(rill__peer *p) {
   rill_hub *hub = p->hub;
   rill_conn *c = p->conn;
 
+  rill__fanout_close(hub, &hub->fanout); /* that was before its time */
+  if (p->conn == NULL)
+    return;
   p->variant = c->variant;
   rill__peer_space(p)->mix |= rill__mix_of(p->variant);
   for (rill__member *m = p->rooms; m != NULL; m = m->next)
@@ -154,12 +157,21 @@ void rill__peer_stop(rill__peer *p) {
 }
 
 void rill__peer_part(rill__peer *p, rill_cause cause, rill_str reason) {
-  rill__fanout_close(p->hub, &p->hub->fanout);
-  if (p->conn == NULL)
+  rill_hub *hub = p->hub;
+  rill_conn *c;
+
+  rill__fanout_close(hub, &hub->fanout);
+  c = p->conn;
+  if (c == NULL)
     return;
   rill__peer_stop(p);
   rill__peer_unbind(p);
   rill__peer_end(p, cause, RILL_CLOSE_NONE, 0, 0, reason);
+  if (c->peer == NULL && c->session != NULL) { /* it may connect again */
+    c->session->connect_by =
+        rill__after(hub->now, hub->config.limits.connect_ms);
+    rill__conn_arm(c);
+  }
 }
 
 static void undue(rill__peer *p) {

@@ -300,6 +300,7 @@ int rill_room_defaults(rill_hub *hub, const char *pattern,
   if (name.len > 0)
     memcpy(r->name, name.ptr, name.len);
   hub->room_rules = (struct rill__room_rule *)r;
+  hub->remembers |= opts->history > 0 || opts->batch_ms > 0;
   rill__fanout_close(hub, &hub->fanout);
   for (rill__space *s = hub->spaces; s != NULL; s = s->next)
     for (rill__room *room = s->rooms; room != NULL; room = room->hh.next)

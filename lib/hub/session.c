@@ -34,21 +34,20 @@ rill__session *rill__session_new(rill_conn *c, rill_request *req,
   rill__bytes_init(&s->parted, &hub->alloc);
   rill__bytes_init(&s->address, &hub->alloc);
   rill__bytes_add(&s->address, address.ptr, address.len);
-  if (engineio && rill__random_id(hub, s->sid))
+  if (rill__random_id(hub, s->sid)) /* the envelope's is known to nobody */
     HASH_ADD_BYHASHVALUE(hh, hub->sessions, sid, RILL__SID,
                          hash_of(hub, (rill_str){s->sid, RILL__SID}), s);
   else
-    map_failed = engineio;
+    map_failed = true;
   if (map_failed || s->address.failed) {
-    if (engineio && !map_failed)
+    if (!map_failed)
       HASH_DEL(hub->sessions, s);
     rill__bytes_finish(&s->address);
     rill__free(&hub->alloc, s, sizeof *s);
     return NULL;
   }
   s->engineio = engineio;
-  if (engineio)
-    hub->metrics.sessions++;
+  hub->metrics.sessions += engineio;
   c->session = s;
   return s;
 }
@@ -76,10 +75,8 @@ static void session_free(rill__session *s) {
   rill_hub *hub = s->hub;
   const rill__alloc *map_alloc = &hub->alloc;
 
-  if (s->engineio) {
-    HASH_DEL(hub->sessions, s);
-    hub->metrics.sessions--;
-  }
+  HASH_DEL(hub->sessions, s);
+  hub->metrics.sessions -= s->engineio;
   rill__session_parts_free(s);
   rill__http_free(s->head);
   rill__bytes_finish(&s->parted);

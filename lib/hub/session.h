@@ -29,7 +29,7 @@ typedef struct rill__parts {
 } rill__parts;
 
 struct rill__session {
-  UT_hash_handle hh; /* in hub->sessions; Engine.IO only */
+  UT_hash_handle hh; /* in hub->sessions */
   char sid[RILL__SID];
   rill_hub *hub;
   rill__route *route;
@@ -51,7 +51,7 @@ struct rill__session {
   bool opening;           /* Envelope: "open" has come */
 };
 
-/* A session of |c|; Engine.IO ones get a sid.  NULL: no memory. */
+/* A session of |c|, with a sid.  NULL: no memory. */
 rill__session *rill__session_new(rill_conn *c, rill_request *req,
                                  bool engineio);
 rill__session *rill__session_find(rill_hub *hub, rill_str sid);

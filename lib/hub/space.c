@@ -139,6 +139,7 @@ int rill_space(rill_hub *hub, const char *name, const rill_space_opts *opts) {
     if (hub->spaces->npeers > 0)
       return RILL_ERR_STATE;
     hub->spaces->opts = opts != NULL ? *opts : (rill_space_opts){0};
+    hub->remembers |= hub->spaces->opts.recovery;
     return 0;
   }
   if (rill__space_rules(hub, name) != NULL)
@@ -150,6 +151,7 @@ int rill_space(rill_hub *hub, const char *name, const rill_space_opts *opts) {
   space->pattern = pattern;
   if (opts != NULL)
     space->opts = *opts;
+  hub->remembers |= space->opts.recovery;
   return 0;
 }
 
