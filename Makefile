@@ -174,7 +174,7 @@ manlint:
 installcheck: all
 	@sh tests/install.sh $(B)
 
-interop: all $(B)/tests/interop/dialer
+interop: all $(patsubst %.c,$(B)/%,$(wildcard tests/interop/*.c))
 	@sh tests/interop.sh $(B)
 
 ASAN = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \

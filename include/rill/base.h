@@ -109,7 +109,8 @@ RILL_API const char *rill_errname(int error);
  * old size told.  |ptr| NULL (then |old_size| is 0) allocates, |new_size| 0
  * frees and returns NULL.  It returns NULL where there is no memory, and the
  * old block then stays.  The default is libc's realloc and free.
- * wslay, mbedTLS and zlib: zlib uses it, the other two call libc's malloc.
+ * Of the libraries below zlib and yajl use it, libmpack allocates nothing,
+ * wslay and mbedTLS call libc's malloc.
  */
 typedef void *(*rill_alloc_fn)(void *arg, void *ptr, size_t old_size,
                                size_t new_size);

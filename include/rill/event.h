@@ -104,8 +104,9 @@ typedef int (*rill_event_fn)(rill_peer peer, const rill_event *ev, void *arg);
 /*
  * rill_on has |fn| called for each event |name| from a peer of |space|
  * (NULL: "/"; a pattern of rill_space: all that it stands for).  One
- * handler per name; RILL_ERR_EXISTS for a second.  |name| "*" is for those
- * that no other handler takes.
+ * handler per name; RILL_ERR_EXISTS for a second, RILL_ERR_NOT_FOUND where
+ * there is no such namespace, RILL_ERR_ARG without a name or handler.
+ * |name| "*" is for those that no other handler takes.
  *
  * rill_before has |fn| called for every event of |space| before its handler,
  * in the order of the calls: to log, to check, to count.  It returns 0 to go

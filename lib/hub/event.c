@@ -36,9 +36,9 @@ void rill__rates_free(rill_hub *hub, struct rill__rates *r) {
 static rill__on *on_find(const rill__space *s, rill_str name) {
   rill__on *on = NULL;
 
+  /* no secret in this hash: only the host adds names */
   if (s->handlers != NULL)
-    HASH_FIND_BYHASHVALUE(hh, s->handlers, name.ptr, name.len,
-                          (unsigned)rill__hub_hash(s->hub, name), on);
+    HASH_FIND(hh, s->handlers, name.ptr, name.len, on);
   return on;
 }
 
@@ -54,8 +54,7 @@ static rill__on *on_make(rill_hub *hub, rill__space *s, rill_str name) {
     return NULL;
   on->name_len = (uint32_t)name.len;
   memcpy(on->name, name.ptr, name.len);
-  HASH_ADD_KEYPTR_BYHASHVALUE(hh, s->handlers, on->name, on->name_len,
-                              (unsigned)rill__hub_hash(hub, name), on);
+  HASH_ADD_KEYPTR(hh, s->handlers, on->name, on->name_len, on);
   if (!map_failed)
     return on;
   rill__free(&hub->alloc, on, sizeof *on + name.len);
@@ -77,13 +76,9 @@ void rill__handlers_free(rill_hub *hub, rill__space *s) {
   }
 }
 
-/*
- * Handlers are found by a keyed hash, whose key comes with the first conn;
- * a handler may be set before that.
- */
 static int rules_of(rill_hub *hub, const char *space, rill__space **out) {
   *out = rill__space_rules(hub, space);
-  return *out == NULL ? RILL_ERR_NOT_FOUND : rill__hub_seed(hub);
+  return *out == NULL ? RILL_ERR_NOT_FOUND : 0;
 }
 
 int rill_on(rill_hub *hub, const char *space, const char *name,

@@ -180,10 +180,15 @@ int rill__hub_random(rill_hub *hub, void *out, size_t len) {
 }
 
 int rill__hub_seed(rill_hub *hub) {
+  uint8_t epoch[sizeof hub->epoch];
+
   if (hub->seeded)
     return 0;
-  if (rill__hub_random(hub, hub->hash_key, sizeof hub->hash_key) != 0)
+  if (rill__hub_random(hub, hub->hash_key, sizeof hub->hash_key) != 0 ||
+      rill__hub_random(hub, epoch, sizeof epoch) != 0)
     return RILL_ERR_RANDOM;
+  for (size_t i = 0; i < sizeof epoch; i++)
+    hub->epoch[i] = (char)('a' + epoch[i] % 26);
   hub->seeded = true;
   return 0;
 }

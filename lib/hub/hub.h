@@ -95,7 +95,7 @@ struct rill_hub {
   rill_builder build;       /* rill_build's */
   rill__tape tape;          /* the event that is being delivered */
   uint64_t offset;          /* of the newest event that can be recovered */
-  char epoch[9];            /* of the offsets: random for each hub */
+  char epoch[8];            /* of the offsets: random for each hub */
   rill__link away; /* voices of peers that are away, the first to go first */
   size_t naway;
   rill__link rings; /* with something in them */
