@@ -61,7 +61,8 @@ LINK = $(CC) $(CFLAGS) $(LDFLAGS) $(LINK_HARDEN)
 objects = $(patsubst %.c,$(B)/%.o,$(sort $(wildcard $(1))))
 programs = $(patsubst %.c,$(B)/%,$(sort $(wildcard $(1))))
 
-CORE := $(call objects,lib/base/*.c lib/wire/*.c lib/hub/*.c lib/client/*.c)
+CORE := $(call objects,lib/base/*.c lib/wire/*.c lib/hub/*.c lib/client/*.c \
+  lib/store/memory.c)
 EPOLL := $(call objects,lib/loop/*.c)
 # What of the core's inside an adapter uses; its shared library has a copy.
 INSIDE := $(patsubst %,$(B)/lib/%.o,wire/proxy base/ip base/ip_text)

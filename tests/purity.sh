@@ -8,7 +8,8 @@ allowed="$allowed"'|__assert_fail$|__stack_chk_fail$|_GLOBAL_OFFSET_TABLE_$'
 allowed="$allowed"'|wslay_frame_|llhttp_|mpack_'
 allowed="$allowed"'|yajl_(alloc|config|parse|complete_parse|free)$'
 allowed="$allowed"'|(deflate|inflate)(Init2_|End|Reset|Params|Bound|[GS]etDictionary)?$'
-allowed="$allowed"'|mbedtls_(sha1|sha1_ret|base64_encode|base64_decode)$)'
+allowed="$allowed"'|mbedtls_(sha1|sha1_ret|base64_encode|base64_decode|md_hmac'
+allowed="$allowed"'|md_info_from_type)$)'
 bad=$(nm -u "$@" | awk '$1 == "U" { print $2 }' | sort -u |
   grep -Ev "$allowed" || true)
 if [ -n "$bad" ]; then

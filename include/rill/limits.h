@@ -85,7 +85,9 @@
   X(history_ms,            120000,  RILL_UNLIMITED, "the oldest is forgotten") \
   X(history_bytes,         262144,  RILL_UNLIMITED, "the oldest is forgotten") \
   X(history_total_bytes, 67108864,  RILL_UNLIMITED, "nothing more is kept") \
-  X(retry_ms,                3000,   3600000,  "what SSE clients are told")
+  X(retry_ms,                3000,   3600000,  "what SSE clients are told") \
+  X(store_pending,           1024,  RILL_UNLIMITED, "RILL_ERR_LIMIT") \
+  X(history_page,             100,     10000,  "no more in one reading")
 /* clang-format on */
 
 typedef struct rill_limits {

@@ -43,6 +43,10 @@ extern "C" {
   X(recovered_total, counter, "peers that came back and missed nothing") \
   X(recovered_gap_total, counter, "peers that came back to a gap") \
   X(history_bytes, gauge, "bytes of events kept for recovery") \
+  X(published_total, counter, "events published into rooms") \
+  X(published_again_total, counter, "publications under an id seen before") \
+  X(store_operations_total, counter, "operations submitted to the store") \
+  X(store_failures_total, counter, "operations that the store failed") \
   X(slow_closed_total, counter, "peers closed with 4008") \
   X(handler_errors_total, counter, "handlers that returned an error") \
   X(pings_total, counter, "pings sent") \

@@ -120,6 +120,14 @@ typedef struct rill_room_opts {
    * together, in one write per member; 0 for the end of the turn.
    */
   uint32_t batch_ms;
+  /*
+   * Durable: what is published (rill/history.h) goes into the store first,
+   * and stays there: the newest |keep_count| events, for |keep_ms|, in at
+   * most |keep_bytes| (0: without that limit).
+   */
+  bool durable;
+  uint32_t keep_count;
+  uint64_t keep_ms, keep_bytes;
 } rill_room_opts;
 RILL_API int rill_room_defaults(rill_hub *hub, const char *pattern,
                                 const rill_room_opts *opts);

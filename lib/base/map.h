@@ -11,6 +11,17 @@
 
 #include "base/alloc.h"
 
+/* FNV-1a, for the few maps whose keys do not come from the wire. */
+static inline unsigned rill__map_hash(const void *key, size_t len) {
+  const unsigned char *p = key;
+  unsigned hash = 2166136261u;
+
+  while (len-- > 0)
+    hash = (hash ^ *p++) * 16777619u;
+  return hash;
+}
+
+#define HASH_FUNCTION(key, len, hash) ((hash) = rill__map_hash((key), (len)))
 #define HASH_NONFATAL_OOM 1
 #define uthash_malloc(size) rill__malloc(map_alloc, (size))
 #define uthash_free(ptr, size) rill__free(map_alloc, (ptr), (size))

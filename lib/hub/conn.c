@@ -9,6 +9,7 @@
 /*
  * Held input of a paused conn: a read or two of an adapter.  A host that
  * feeds on although RILL_WANT_READ is gone loses the conn, not the memory.
+ * What a box holds is the rest of one POST, which has a limit of its own.
  */
 #define HELD_MAX (4u << 20)
 
@@ -57,8 +58,11 @@ static void extra_free(rill_conn *c) {
 
 bool rill__conn_hold(rill_conn *c, const uint8_t *data, size_t len) {
   rill__conn_extra *x = rill__conn_extra_of(c);
+  size_t most = rill__conn_is(c, RILL__BOX)
+                    ? c->hub->config.limits.payload_bytes
+                    : HELD_MAX;
 
-  if (x == NULL || x->held.len + len > HELD_MAX)
+  if (x == NULL || x->held.len + len > most)
     return false;
   rill__bytes_add(&x->held, data, len);
   return !x->held.failed;

@@ -147,10 +147,14 @@ void rill__conn_ws_close(rill_conn *c, rill_cause cause, unsigned code,
   c->state = RILL__CLOSING;
   c->flags &= (uint16_t) ~(RILL__PAUSED | RILL__THROTTLED);
   c->since = rill__after(c->hub->now, c->hub->config.limits.close_ms);
-  if (c->peer != NULL && c->extra != NULL && c->extra->held.len > 0)
-    rill__peer_due(c->peer, RILL__DUE_INPUT);
   rill__conn_arm(c);
   rill__conn_ready(c);
+  if (c->extra == NULL || c->extra->held.len == 0)
+    return;
+  if (c->peer != NULL)
+    rill__peer_due(c->peer, RILL__DUE_INPUT);
+  else
+    rill__conn_feed_held(c); /* for the other side's close; nobody is told */
 }
 
 void rill__conn_ws_fail(rill_conn *c, rill_cause cause, unsigned code,

@@ -58,14 +58,15 @@ failed:
   return rv;
 }
 
-/* Reads on, where the verdict was waited for. */
-static void go_on(rill__session *s) {
+/* Reads on, where the verdict was waited for: when |p| has been told. */
+static void go_on(rill__session *s, rill__peer *p) {
   rill_conn *c = s->conn;
 
   if (s->route->dialect != RILL_JSON || !rill__conn_is(c, RILL__PAUSED))
     return;
   c->flags &= (uint16_t)~RILL__PAUSED;
-  rill__conn_held_due(c);
+  rill__peer_due(p, RILL__DUE_INPUT);
+  rill__conn_ready(c);
 }
 
 /*
@@ -142,8 +143,8 @@ int rill__connect_accept(rill_request *req, rill_str user) {
     spent(req);
     return RILL_ERR_CLOSED;
   }
-  go_on(s);
   if (p != NULL) {
+    go_on(s, p);
     come_back(req, p, offset, complete);
     spent(req);
     return 0;
@@ -154,6 +155,7 @@ int rill__connect_accept(rill_request *req, rill_str user) {
     return rv;
   }
   p = s->conn->peer;
+  go_on(s, p);
   if (req->space->opts.recovery && !rill__voice_secret(p)) {
     rill__conn_ws_cut(s->conn, RILL_CAUSE_NOMEM, "out of memory");
     spent(req);
@@ -216,10 +218,13 @@ static rill_request *request_of(rill__session *s, rill__space *space,
   rill_hub *hub = s->hub;
   rill_request *req = rill__request_new(hub);
 
-  if (req == NULL)
+  if (req == NULL) {
+    rill__space_release(hub, space);
     return NULL;
+  }
   req->session = s;
   req->space = space;
+  space->npeers++; /* it stays as long as somebody asks for it */
   req->route = s->route;
   req->connects = true;
   req->http = s->head;
@@ -271,7 +276,7 @@ int rill__connect_ask(rill__session *s, rill__space *space, uint32_t auth,
   }
   req->hooked = false;
   if (!req->answered) {
-    if (s->route->dialect == RILL_JSON && req->session != NULL) {
+    if (req->session != NULL && s->route->dialect == RILL_JSON) {
       c->flags |= RILL__PAUSED; /* what follows waits for the verdict */
       rill__conn_ready(c);
     }

@@ -96,6 +96,10 @@ static void write_envelope(rill__bytes *out, const rill__item *e) {
     rill__bytes_str(out, ",\"room\":");
     rill__json_write_str(out, e->room);
   }
+  if (e->number > 0) {
+    rill__bytes_str(out, ",\"at\":");
+    rill__bytes_u64(out, e->number);
+  }
   if (e->offset.len > 0) {
     rill__bytes_str(out, ",\"offset\":");
     rill__json_write_str(out, e->offset);
@@ -104,7 +108,8 @@ static void write_envelope(rill__bytes *out, const rill__item *e) {
 }
 
 static void write_packed_envelope(rill__bytes *out, const rill__item *e) {
-  uint32_t members = 2u + e->asks + (e->room.len > 0) + (e->offset.len > 0);
+  uint32_t members = 2u + e->asks + (e->room.len > 0) + (e->number > 0) +
+                     (e->offset.len > 0);
 
   rill__msgpack_write_map(out, members);
   rill__msgpack_write_str(out, rill_s("event"));
@@ -121,6 +126,10 @@ static void write_packed_envelope(rill__bytes *out, const rill__item *e) {
   if (e->room.len > 0) {
     rill__msgpack_write_str(out, rill_s("room"));
     rill__msgpack_write_str(out, e->room);
+  }
+  if (e->number > 0) {
+    rill__msgpack_write_str(out, rill_s("at"));
+    rill__msgpack_write_int(out, (int64_t)e->number);
   }
   if (e->offset.len > 0) {
     rill__msgpack_write_str(out, rill_s("offset"));

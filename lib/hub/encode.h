@@ -17,6 +17,9 @@ struct rill__item {
   rill_str room;          /* the one room that it goes to, or empty */
   rill_str offset;        /* where it can be recovered from, or empty */
   bool recovery;          /* Socket.IO clients of |space| expect the offset */
+  uint64_t number;        /* in its room, where it is published; 0: it is not */
+  uint64_t time_ms;       /* then */
+  rill_str id;            /* then */
   bool asks;              /* for an answer, by the number |ask| */
   bool answers;           /* it is the answer to |ask|: there is no name */
   uint64_t ask;

@@ -301,8 +301,11 @@ static void post(rill__session *s, rill_request *req) {
   if (first != NULL || is_octets(req)) {
     reply_short(req, 400, "");
     s->post = NULL;
-    if (first != NULL && first->conn != NULL)
+    if (first != NULL && first->conn != NULL) {
+      first->session = NULL; /* its end is not the session's */
+      first->answered = true;
       rill__conn_kill(first->conn);
+    }
     end_session(s, "transport error");
     return;
   }

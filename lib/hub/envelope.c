@@ -18,13 +18,23 @@ bool rill__envelope_speaks(const rill__peer *p) {
   return format == RILL__AS_JSON || format == RILL__AS_MSGPACK;
 }
 
-/* Sends the object that |b| holds, past the limits. */
+/* Sends the object that is written in |out|, past the limits. */
+static void send_written(rill_conn *c, rill__bytes *out) {
+  uint8_t opcode = packed(c) ? RILL__WS_BINARY : RILL__WS_TEXT;
+
+  rill__fanout_close(c->hub, &c->hub->fanout); /* that was emitted before */
+  if (c->state == RILL__OPEN && out->failed)
+    rill__conn_ws_cut(c, RILL_CAUSE_NOMEM, "out of memory");
+  else if (c->state == RILL__OPEN)
+    rill__conn_ws_frame(c, (uint8_t)(RILL__WS_FIN | opcode), out->data,
+                        out->len);
+  rill__bytes_finish(out);
+}
+
 static void send_object(rill_conn *c, rill_builder *b) {
   rill_value object = rill_value_at(rill_builder_value(b), 0);
   rill__bytes out;
 
-  if (c->state != RILL__OPEN)
-    return;
   rill__bytes_init(&out, &c->hub->alloc);
   if (object.node == NULL)
     out.failed = true;
@@ -32,14 +42,37 @@ static void send_object(rill_conn *c, rill_builder *b) {
     rill__msgpack_write(&out, object.node);
   else
     rill__json_write(&out, object.node, NULL);
-  if (out.failed)
-    rill__conn_ws_cut(c, RILL_CAUSE_NOMEM, "out of memory");
-  else
-    rill__conn_ws_frame(c,
-                        (uint8_t)(RILL__WS_FIN | (packed(c) ? RILL__WS_BINARY
-                                                            : RILL__WS_TEXT)),
-                        out.data, out.len);
-  rill__bytes_finish(&out);
+  send_written(c, &out);
+}
+
+/*
+ * Sends {"ack":|id|,|key|:|n|}, or without the ack.  Not by a builder: |n|
+ * may be nested as deep as that allows already.
+ */
+static void send_node(rill_conn *c, bool acks, uint64_t id, const char *key,
+                      const rill__node *n) {
+  rill__bytes out;
+
+  rill__bytes_init(&out, &c->hub->alloc);
+  if (packed(c)) {
+    rill__msgpack_write_map(&out, 1u + acks);
+    if (acks) {
+      rill__msgpack_write_str(&out, rill_s("ack"));
+      rill__msgpack_write_int(&out, (int64_t)id);
+    }
+    rill__msgpack_write_str(&out, rill_s(key));
+    rill__msgpack_write(&out, n);
+  } else {
+    rill__bytes_str(&out, acks ? "{\"ack\":" : "{");
+    if (acks)
+      rill__bytes_u64(&out, id);
+    rill__bytes_str(&out, acks ? ",\"" : "\"");
+    rill__bytes_str(&out, key);
+    rill__bytes_str(&out, "\":");
+    rill__json_write(&out, n, NULL);
+    rill__bytes_str(&out, "}");
+  }
+  send_written(c, &out);
 }
 
 static void begin(rill_hub *hub, rill_builder *b) {
@@ -131,23 +164,20 @@ void rill__envelope_refuse(rill__session *s, int status, const char *reason,
                            const rill__node *data) {
   rill_builder b;
   rill_str text = rill_s(reason);
+  rill_conn *c = s->conn; /* without memory the session goes here */
 
   begin(s->hub, &b);
   put_error(&b, code_of(status), reason, data);
-  end(s->conn, &b);
+  end(c, &b);
   if (text.len > 123)
     text = rill_s(code_of(status));
-  rill__conn_ws_close(s->conn, RILL_CAUSE_REFUSED, close_of(status), text);
+  rill__conn_ws_close(c, RILL_CAUSE_REFUSED, close_of(status), text);
 }
 
 int rill__envelope_answer(rill__peer *p, uint64_t id, const rill__node *args) {
-  rill_builder b;
   bool busy;
 
-  begin(p->hub, &b);
-  put_id(&b, "ack", true, id);
-  rill_set_value(&b, "args", (rill_value){args});
-  end(p->conn, &b);
+  send_node(p->conn, true, id, "args", args);
   busy = p->conn != NULL && rill__conn_is(p->conn, RILL__SOFT);
   return p->conn == NULL ? RILL_ERR_CLOSED : busy ? RILL_BUSY : 0;
 }
@@ -169,24 +199,17 @@ void rill__envelope_joined(rill__peer *p, rill_str room, int status,
 }
 
 static void left(rill__peer *p, rill_str room, bool wants, uint64_t id) {
+  rill_conn *c = p->conn; /* leaving may be the end of a slow one */
   rill_builder b;
   int rv = rill_leave(rill__peer_handle(p), room);
 
   if (rv != 0) {
-    tell_error(p->conn, wants, id, "leave", rill_strerror(rv));
+    tell_error(c, wants, id, "leave", rill_strerror(rv));
     return;
   }
   begin(p->hub, &b);
   rill_set_str(&b, "left", room);
   put_id(&b, "id", wants, id);
-  end(p->conn, &b);
-}
-
-static void pong(rill_conn *c, rill_value value) {
-  rill_builder b;
-
-  begin(c->hub, &b);
-  rill_set_value(&b, "pong", value);
   end(c, &b);
 }
 
@@ -252,7 +275,7 @@ static int on_message(rill__peer *p, rill_value m) {
   }
   v = rill_value_get(m, "ping");
   if (rill_value_type(v) != RILL_ABSENT)
-    pong(p->conn, v);
+    send_node(p->conn, false, 0, "pong", v.node);
   else
     tell_error(p->conn, wants, id, "bad-message",
                "one of open, event, ack, join, leave, ping is expected");

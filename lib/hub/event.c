@@ -281,38 +281,45 @@ int rill_event_reply(const rill_event *ev, const rill_builder *args) {
   return rill_ack(ev->ack, args);
 }
 
-int rill_event_fail(const rill_event *ev, const char *code,
+void rill__ack_fail(rill_ack_to ack, rill_str event, const char *code,
                     const char *message) {
-  rill__peer *p = ev->peer;
+  rill__peer *p = rill__peer_of(ack.peer);
   rill_builder b;
 
+  if (p == NULL || p->voice == NULL)
+    return;
   if (rill__sse_speaks(p)) {
-    if (ev->ack.wanted)
-      rill__sse_fail(p, ev->ack.id, code, message);
-    return 0;
+    if (ack.wanted)
+      rill__sse_fail(p, ack.id, code, message);
+    return;
   }
   if (rill__envelope_speaks(p)) {
-    rill__envelope_fail(p, ev->ack.wanted, ev->ack.id, code, message);
-    return 0;
+    rill__envelope_fail(p, ack.wanted, ack.id, code, message);
+    return;
   }
   rill__builder_init(&b, &p->hub->alloc);
   rill_put_object(&b);
-  if (ev->ack.wanted) {
+  if (ack.wanted) {
     rill_put_key(&b, "error");
     rill_put_object(&b);
   }
   rill_set_text(&b, "code", code);
   rill_set_text(&b, "message", message);
-  if (ev->ack.wanted)
+  if (ack.wanted)
     rill_put_end(&b);
   else
-    rill_set_str(&b, "event", ev->name);
+    rill_set_str(&b, "event", event);
   rill_put_end(&b);
-  if (ev->ack.wanted)
-    rill_ack(ev->ack, &b);
+  if (ack.wanted)
+    rill_ack(ack, &b);
   else
-    rill_emit_peer(rill__peer_handle(p), "error", &b, NULL);
+    rill_emit_peer(ack.peer, "error", &b, NULL);
   rill__builder_finish(&b);
+}
+
+int rill_event_fail(const rill_event *ev, const char *code,
+                    const char *message) {
+  rill__ack_fail(ev->ack, ev->name, code, message);
   return 0;
 }
 

@@ -27,6 +27,10 @@ int rill__event_handle(rill__peer *p, rill_str name, const rill__node *args,
 /* Writes an answer as the peer's dialect does; as rill_send. */
 int rill__event_answer(rill__peer *p, uint64_t id, const rill__node *args);
 
+/* As rill_event_fail, of an event that is past. */
+void rill__ack_fail(rill_ack_to ack, rill_str event, const char *code,
+                    const char *message);
+
 void rill__rates_free(rill_hub *hub, struct rill__rates *rates);
 
 #endif

@@ -26,6 +26,17 @@ static bool by_the_clock(const rill_conn *c) {
          (c->session != NULL && c->session->engineio);
 }
 
+/*
+ * Such a client leaves where no ping comes, so it gets them also while what
+ * it answers is not read.  Whether it lives shows when reading goes on.
+ */
+static rill_time unheard_due(const rill_conn *c) {
+  if (!by_the_clock(c) || rill__conn_is(c, RILL__SOFT) ||
+      (c->session != NULL && c == c->session->probe))
+    return RILL_NEVER;
+  return later(c->pinged, c->hub->config.limits.ping_ms);
+}
+
 static rill_time silence_due(const rill_conn *c) {
   const rill_limits *l = &c->hub->config.limits;
   rill_time due = c->since;
@@ -60,7 +71,7 @@ void rill__heartbeat_again(rill_conn *c) {
 
 rill_time rill__heartbeat_due(const rill_conn *c) {
   const rill_limits *l = &c->hub->config.limits;
-  rill_time due = deaf(c) ? RILL_NEVER : silence_due(c);
+  rill_time due = deaf(c) ? unheard_due(c) : silence_due(c);
 
   if (c->extra != NULL && c->extra->held_due)
     return c->hub->now;
@@ -127,7 +138,8 @@ void rill__heartbeat_tick(rill_conn *c) {
     hub->metrics.slow_closed_total++;
     rill__conn_ws_fail(c, RILL_CAUSE_SLOW, RILL_CLOSE_SLOW, "slow");
   } else if (deaf(c)) {
-    return;
+    if (unheard_due(c) <= now)
+      rill__conn_ws_ping(c);
   } else if (c->since <= now) {
     hub->metrics.limit_message_ms++;
     rill__conn_ws_fail(c, RILL_CAUSE_FLOOD, RILL_CLOSE_POLICY,

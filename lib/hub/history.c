@@ -36,35 +36,40 @@ bool rill__offset_read(const rill_hub *hub, rill_str text, uint64_t *offset) {
   return n <= hub->offset;
 }
 
+void rill__item_write(rill__bytes *out, const rill__item *item) {
+  const rill__node *n = item->args;
+  uint32_t nargs = n != NULL ? n->len : 0;
+
+  if (item->msg != NULL) {
+    rill__node data = {.type = item->msg->kind == RILL_TEXT ? RILL_STRING
+                                                            : RILL_BYTES,
+                       .len = (uint32_t)item->msg->len,
+                       .u.ptr = item->msg->data};
+    rill__msgpack_write_array(out, 2);
+    rill__msgpack_write_str(out, rill_s("message"));
+    rill__msgpack_write(out, &data);
+    return;
+  }
+  rill__msgpack_write_array(out, nargs + 1);
+  rill__msgpack_write_str(out, item->name);
+  for (uint32_t i = 0; i < nargs; i++) {
+    n = i == 0 ? item->args + 1 : rill__node_next(n);
+    rill__msgpack_write(out, n);
+  }
+}
+
 rill__entry *rill__entry_new(rill_hub *hub, const rill_to *to,
                              const rill__item *item) {
   rill__bytes out;
   rill__entry *e = NULL;
   size_t ids = to->nexcept + to->nexcept_rooms, size;
-  uint32_t nargs;
+  char *bytes;
 
   if (ids > 65536)
     return NULL;
   rill__bytes_init(&out, &hub->alloc);
-  if (item->msg != NULL) {
-    rill__node n = {.type = item->msg->kind == RILL_TEXT ? RILL_STRING
-                                                         : RILL_BYTES,
-                    .len = (uint32_t)item->msg->len,
-                    .u.ptr = item->msg->data};
-    rill__msgpack_write_array(&out, 2);
-    rill__msgpack_write_str(&out, rill_s("message"));
-    rill__msgpack_write(&out, &n);
-  } else {
-    const rill__node *n = item->args;
-    nargs = n != NULL ? n->len : 0;
-    rill__msgpack_write_array(&out, nargs + 1);
-    rill__msgpack_write_str(&out, item->name);
-    for (uint32_t i = 0; i < nargs; i++) {
-      n = i == 0 ? item->args + 1 : rill__node_next(n);
-      rill__msgpack_write(&out, n);
-    }
-  }
-  size = sizeof *e + ids * sizeof e->data[0] + out.len;
+  rill__item_write(&out, item);
+  size = sizeof *e + ids * sizeof e->data[0] + item->id.len + out.len;
   if (!out.failed && size < UINT32_MAX)
     e = rill__malloc(&hub->alloc, size);
   if (e != NULL) {
@@ -73,12 +78,18 @@ rill__entry *rill__entry_new(rill_hub *hub, const rill_to *to,
                        .len = (uint32_t)out.len,
                        .nexcept = (uint32_t)to->nexcept,
                        .nrooms = (uint32_t)to->nexcept_rooms,
+                       .id_len = (uint32_t)item->id.len,
+                       .number = item->number,
+                       .time_ms = item->time_ms,
                        .at = hub->now};
     for (size_t i = 0; i < to->nexcept; i++)
       e->data[i] = rill_peer_id(to->except[i]);
     for (size_t i = 0; i < to->nexcept_rooms; i++)
       e->data[to->nexcept + i] = rill__hub_hash(hub, to->except_rooms[i]);
-    memcpy(e->data + ids, out.data, out.len);
+    bytes = (char *)(e->data + ids);
+    if (item->id.len > 0)
+      memcpy(bytes, item->id.ptr, item->id.len);
+    memcpy(bytes + item->id.len, out.data, out.len);
   }
   rill__bytes_finish(&out);
   return e;
@@ -90,22 +101,44 @@ void rill__entry_unref(rill_hub *hub, rill__entry *e) {
   rill__free(&hub->alloc, e, e->size);
 }
 
-bool rill__entry_item(const rill__entry *e, rill__tape *tape,
-                      rill__item *item) {
-  static const rill__value_limits none = {64, UINT32_MAX, UINT32_MAX};
-  const uint64_t *at = e->data + e->nexcept + e->nrooms;
-  rill_str data = {(const char *)at, e->len};
+bool rill__item_read(rill__tape *tape, rill_str data, rill__item *item) {
+  static const rill__value_limits none = {RILL__VALUE_DEPTH, UINT32_MAX,
+                                          UINT32_MAX};
   uint32_t from = tape->len;
   rill__node *n;
 
   if (rill__msgpack_read(tape, data, &none) != 0)
     return false;
-  /* the name becomes the head of the arguments' own array */
   n = tape->v + from;
+  if (n->type != RILL_ARRAY || n->len == 0 || n[1].type != RILL_STRING)
+    return false; /* not of this library's writing */
+  /* the name becomes the head of the arguments' own array */
   *item = (rill__item){.name = {n[1].u.ptr, n[1].len}};
   n[1] = (rill__node){
       .type = RILL_ARRAY, .len = n->len - 1, .u.nodes = n->u.nodes - 1};
   item->args = n + 1;
+  return true;
+}
+
+static const char *bytes_of(const rill__entry *e) {
+  return (const char *)(e->data + e->nexcept + e->nrooms);
+}
+
+static rill_str id_of(const rill__entry *e) {
+  return (rill_str){bytes_of(e), e->id_len};
+}
+
+static rill_str event_of(const rill__entry *e) {
+  return (rill_str){bytes_of(e) + e->id_len, e->len};
+}
+
+bool rill__entry_item(const rill__entry *e, rill__tape *tape,
+                      rill__item *item) {
+  if (!rill__item_read(tape, event_of(e), item))
+    return false;
+  item->number = e->number;
+  item->time_ms = e->time_ms;
+  item->id = id_of(e);
   return true;
 }
 
@@ -214,13 +247,22 @@ static void let_go(rill_hub *hub, rill__ring *r) {
 
   rill__list_remove(&r->link);
   rill__list_init(&r->link);
-  if (room == NULL || room->count > 0)
-    return; /* what it has forgotten still matters to those who are there */
+  if (room != NULL) /* what it has forgotten matters to those who are there */
+    rill__room_settle(hub, room);
+}
+
+bool rill__ring_settle(rill_hub *hub, rill__room *room) {
+  rill__ring *r = room->ring;
+
+  if (r == NULL)
+    return true;
+  if (r->len > 0)
+    return false;
   if (hub->history_gone < r->lost)
     hub->history_gone = r->lost;
   room->ring = NULL;
   rill__ring_free(hub, r);
-  rill__room_settle(hub, room);
+  return true;
 }
 
 void rill__history_tick(rill_hub *hub) {
@@ -430,4 +472,41 @@ void rill__history_replay(rill__peer *p, uint64_t offset) {
     rill__conn_send_item(p->conn, &item, RILL_DISCONNECT);
   }
   rill__tape_finish(&tape);
+}
+
+/* How far back a second publication under one id is looked for. */
+#define ID_WINDOW 1024u
+
+uint64_t rill__ring_number_of(const rill__ring *r, rill_str id) {
+  uint32_t n = r != NULL ? r->len : 0;
+
+  for (uint32_t i = 0; i < n && i < ID_WINDOW; i++) {
+    const rill__entry *e = at(r, n - 1 - i);
+    if (e->number > 0 && rill_str_eq(id_of(e), id))
+      return e->number;
+  }
+  return 0;
+}
+
+/* Is |e| numbered, and on the side of |op|'s number that it asks for? */
+static bool asked_for(const rill__entry *e, const rill_store_op *op) {
+  return e->number > 0 &&
+         (op->reverse ? e->number < op->from : e->number > op->from);
+}
+
+uint32_t rill__ring_read(const rill__ring *r, rill_store_op *op,
+                         rill_record *out) {
+  uint32_t n = r != NULL ? r->len : 0, found = 0;
+
+  for (uint32_t i = 0; i < n; i++) {
+    const rill__entry *e = at(r, op->reverse ? n - 1 - i : i);
+    if (e->number > 0 && (op->first == 0 || e->number < op->first))
+      op->first = e->number;
+    if (found < op->limit && asked_for(e, op))
+      out[found++] = (rill_record){.offset = e->number,
+                                   .time_ms = e->time_ms,
+                                   .id = id_of(e),
+                                   .data = event_of(e)};
+  }
+  return found;
 }

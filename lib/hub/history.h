@@ -21,9 +21,12 @@ typedef struct rill__entry {
   uint32_t len;      /* of the event, in |data| */
   uint32_t nexcept;  /* peers that must not get it, in front of it */
   uint32_t nrooms;   /* hashes of rooms whose members must not, then */
+  uint32_t id_len;   /* of the writer's id, then; 0: it was not published */
+  uint64_t number;   /* in its room, from 1; 0: it was not published */
+  uint64_t time_ms;
   uint64_t offset;
   rill_time at;
-  uint64_t data[];   /* ids, hashes, then ["name",args...] as MessagePack */
+  uint64_t data[];   /* ids, hashes, id, then ["name",args...] as MessagePack */
 } rill__entry;
 
 typedef struct rill__ring {
@@ -36,6 +39,11 @@ typedef struct rill__ring {
   uint64_t lost; /* the newest offset that is no longer here */
 } rill__ring;
 
+/*
+ * Nobody is in |room|: its ring goes with it where there is nothing left in
+ * it.  false: there is.
+ */
+bool rill__ring_settle(rill_hub *hub, rill__room *room);
 /* NULL is fine.  A room's ring must not be freed while the room lives. */
 void rill__ring_free(rill_hub *hub, rill__ring *ring);
 
@@ -66,6 +74,18 @@ void rill__history_replay(rill__peer *p, uint64_t offset);
 
 void rill__history_tick(rill_hub *hub);
 
+/* The number under which |id| has been published lately; 0: it has not. */
+uint64_t rill__ring_number_of(const rill__ring *ring, rill_str id);
+/*
+ * What a READ of the store would find in |ring| (NULL is fine): fills |out|,
+ * which has room for op->limit, and op->first.  Borrowed.
+ */
+uint32_t rill__ring_read(const rill__ring *ring, rill_store_op *op,
+                         rill_record *out);
+
+/* ["name",args...] as MessagePack; and back, at the end of |tape|. */
+void rill__item_write(rill__bytes *out, const rill__item *item);
+bool rill__item_read(rill__tape *tape, rill_str data, rill__item *item);
 /* The event of an entry, at the end of |tape|; false: no memory. */
 bool rill__entry_item(const rill__entry *e, rill__tape *tape,
                       rill__item *item);

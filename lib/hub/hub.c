@@ -14,6 +14,7 @@
 #include "hub/recover.h"
 #include "hub/session.h"
 #include "hub/space.h"
+#include "hub/store.h"
 
 typedef struct rill__at_free {
   struct rill__at_free *next;
@@ -91,6 +92,8 @@ int rill_hub_new(rill_hub **out, const rill_config *config) {
   rill__list_init(&hub->idle_addresses);
   rill__list_init(&hub->away);
   rill__list_init(&hub->rings);
+  rill__list_init(&hub->works);
+  rill__list_init(&hub->works_done);
   rill__tape_init(&hub->tape, &hub->alloc);
   rill__builder_init(&hub->build, &hub->alloc);
   rill__bytes_init(&hub->fanout.scratch, &hub->alloc);
@@ -124,6 +127,7 @@ void rill_hub_free(rill_hub *hub) {
     rill__free(&hub->alloc, a, sizeof *a);
   }
   rill__posts_free(hub);
+  rill__store_free(hub);
   rill__peers_free(hub);
   rill__asks_free(hub);
   rill__rooms_free(hub);
@@ -209,11 +213,14 @@ void rill__hub_leave(rill_hub *hub) {
     rill__peers_deliver(hub);
   if (hub->asks_over != NULL)
     rill__asks_deliver(hub);
+  if (!rill__list_empty(&hub->works_done))
+    rill__works_deliver(hub);
   hub->in_call = false;
 }
 
 rill_time rill_deadline(const rill_hub *hub) {
-  if (hub->due != NULL || hub->asks_over != NULL || rill__posts_waiting(hub))
+  if (hub->due != NULL || hub->asks_over != NULL ||
+      !rill__list_empty(&hub->works_done) || rill__posts_waiting(hub))
     return 0;
   return rill__heap_next(&hub->timers);
 }

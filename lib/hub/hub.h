@@ -9,6 +9,7 @@
 #include <rill/conn.h>
 #include <rill/event.h>
 #include <rill/metrics.h>
+#include <rill/store.h>
 
 #include "base/alloc.h"
 #include "base/chunk.h"
@@ -100,6 +101,9 @@ struct rill_hub {
   size_t naway;
   rill__link rings; /* with something in them */
   size_t history_bytes;     /* of all rings */
+  rill_store *store;        /* NULL: nothing has been kept yet */
+  rill__link works, works_done; /* operations of the store */
+  size_t nworks;            /* of both lists */
   bool remembers;           /* some room or space keeps or batches events */
   uint64_t history_lost;    /* the newest offset that was never kept */
   uint64_t history_gone;    /* the newest in a ring of a room that is gone */

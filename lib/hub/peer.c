@@ -10,7 +10,7 @@
 
 #define PER_PAGE 64u
 
-const rill_handlers rill__no_handlers = {NULL};
+const rill_handlers rill__no_handlers = {0};
 
 rill__peer *rill__peer_of(rill_peer handle) {
   rill__page *page;
@@ -136,9 +136,9 @@ void rill__peer_opened(rill__peer *p) {
   rill__peer_space(p)->mix |= rill__mix_of(p->variant);
   for (rill__member *m = p->rooms; m != NULL; m = m->next)
     m->room->mix |= rill__mix_of(p->variant); /* it has come back */
+  hub->metrics.peers_total += !p->told;
   p->open = p->told = true;
   hub->peers.open++;
-  hub->metrics.peers_total++;
   rill__hub_log(hub, RILL_LOG_INFO, "peer.open", rill__address_text(c), NULL);
 }
 

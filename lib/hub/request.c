@@ -28,6 +28,10 @@ void rill__request_free(rill_request *req) {
   rill__builder_finish(&req->auth);
   if (!req->borrowed)
     rill__http_free(req->http);
+  if (req->space != NULL) {
+    req->space->npeers--;
+    rill__space_release(req->hub, req->space);
+  }
   rill__free(&req->hub->alloc, req, sizeof *req);
 }
 

@@ -61,13 +61,12 @@ rill__room *rill__room_find(const rill__space *space, rill_str name) {
 }
 
 /* The history of a space with recovery is on where nothing else is said. */
-static void set_opts(rill_hub *hub, rill__room *r) {
+void rill__room_opts_of(const rill_hub *hub, const rill__space *space,
+                        rill_str name, rill_room_opts *o) {
   const rill_limits *l = &hub->config.limits;
-  rill_room_opts *o = &r->opts;
 
-  *o = opts_of(hub, rill__room_name(r));
-  r->overflow = o->overflow;
-  if (o->history == 0 && r->space->opts.recovery)
+  *o = opts_of(hub, name);
+  if (o->history == 0 && (space->opts.recovery || o->durable))
     o->history = l->history_count;
   if (o->history > l->history_count)
     o->history = l->history_count;
@@ -75,6 +74,11 @@ static void set_opts(rill_hub *hub, rill__room *r) {
     o->history_ms = l->history_ms;
   if (o->history_bytes == 0 || o->history_bytes > l->history_bytes)
     o->history_bytes = l->history_bytes;
+}
+
+static void set_opts(rill_hub *hub, rill__room *r) {
+  rill__room_opts_of(hub, r->space, rill__room_name(r), &r->opts);
+  r->overflow = r->opts.overflow;
 }
 
 static rill__room *room_new(rill_hub *hub, rill__space *space,
@@ -126,7 +130,7 @@ bool rill__room_remembers(const rill_hub *hub, rill_str name) {
 void rill__room_settle(rill_hub *hub, rill__room *r) {
   rill__space *space = r->space;
 
-  if (r->count > 0 || r->ring != NULL || r->batch != NULL)
+  if (r->count > 0 || r->batch != NULL || !rill__ring_settle(hub, r))
     return;
   room_free(hub, r);
   rill__space_release(hub, space);
@@ -300,7 +304,7 @@ int rill_room_defaults(rill_hub *hub, const char *pattern,
   if (name.len > 0)
     memcpy(r->name, name.ptr, name.len);
   hub->room_rules = (struct rill__room_rule *)r;
-  hub->remembers |= opts->history > 0 || opts->batch_ms > 0;
+  hub->remembers |= opts->history > 0 || opts->durable || opts->batch_ms > 0;
   rill__fanout_close(hub, &hub->fanout);
   for (rill__space *s = hub->spaces; s != NULL; s = s->next)
     for (rill__room *room = s->rooms; room != NULL; room = room->hh.next)

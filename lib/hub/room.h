@@ -24,6 +24,7 @@ struct rill__room {
   rill__mix mix; /* of its members, perhaps of some that have left */
   rill_room_opts opts;
   struct rill__ring *ring;   /* NULL: no history yet */
+  uint64_t last; /* the number of the newest that was published, as known */
   uint64_t gone; /* hub->history_gone when it was made */
   struct rill__batch *batch; /* what is held back, where batch_ms is set */
   uint32_t name_len;
@@ -33,6 +34,9 @@ struct rill__room {
 rill__room *rill__room_find(const rill__space *space, rill_str name);
 /* The same, made where there is none; NULL: no memory. */
 rill__room *rill__room_make(rill_hub *hub, rill__space *space, rill_str name);
+/* The options that a room of that name has or would have. */
+void rill__room_opts_of(const rill_hub *hub, const rill__space *space,
+                        rill_str name, rill_room_opts *out);
 /* Do the rules want history for a room of that name? */
 bool rill__room_remembers(const rill_hub *hub, rill_str name);
 /* Frees it where it has neither members nor history. */

@@ -102,6 +102,7 @@ void rill__session_conn_gone(rill_conn *c) {
     return;
   if (c == s->probe) {
     s->probe = NULL;
+    s->probed = false; /* polls wait again */
     s->probe_by = RILL_NEVER;
     s->hub->metrics.upgrades_failed_total++;
     return;

@@ -230,6 +230,7 @@ static int add_part(rill__session *s, const rill_msg *msg) {
   const rill_limits *l = &s->hub->config.limits;
   size_t most = l->payload_bytes > l->message_bytes ? l->payload_bytes
                                                     : l->message_bytes;
+  rill_hub *hub = s->hub;
   int rv;
 
   if (p->data.len + msg->len > most) {
@@ -244,11 +245,11 @@ static int add_part(rill__session *s, const rill_msg *msg) {
     return rill__socketio_violation(s, RILL_ERR_NOMEM);
   if (p->n < p->want)
     return 0;
-  s->parts = NULL; /* handlers may end the session */
+  s->parts = NULL; /* handlers may end the session: it is gone then */
   s->parts_by = RILL_NEVER;
   rv = complete(s, p);
   rill__bytes_finish(&p->data);
-  rill__free(&s->hub->alloc, p, sizeof *p + p->want * sizeof p->ends[0]);
+  rill__free(&hub->alloc, p, sizeof *p + p->want * sizeof p->ends[0]);
   return rv;
 }
 

@@ -24,7 +24,7 @@ struct rill__space {
   rill__room *rooms;  /* by name */
   rill__mix mix;      /* of its open peers */
   struct rill__ring *ring; /* of events for all, where there is recovery */
-  uint32_t npeers;    /* of any state */
+  uint32_t npeers;    /* of any state, and requests to be one */
   uint32_t nrooms;
   bool pattern;
   uint32_t name_len;  /* of a pattern without its "*" */
