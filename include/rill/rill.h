@@ -7,9 +7,12 @@
 #include <rill/base.h>
 #include <rill/client.h>
 #include <rill/conn.h>
+#include <rill/event.h>
 #include <rill/hub.h>
 #include <rill/limits.h>
 #include <rill/metrics.h>
 #include <rill/room.h>
+#include <rill/token.h>
+#include <rill/value.h>
 
 #endif
