@@ -70,11 +70,13 @@ RILL_API rill_value rill_event_args(const rill_event *ev);
 /*
  * Who sent |ev| may wait for an answer.  rill_event_ack is the handle to
  * answer it with, now or later (a value, as rill_peer is: harmless when the
- * peer has gone); rill_ack answers, once, with what |args| has at its top
- * level, NULL for nothing.  rill_event_reply is both at once.
+ * peer has gone); rill_ack answers with what |args| has at its top level,
+ * NULL for nothing.  rill_event_reply is both at once.  One answer counts: a
+ * client ignores another, and a POST has none to give.
  *
- * RILL_ERR_STATE   nobody waits, or it has been answered
+ * RILL_ERR_STATE   nobody waits, or a POST has been answered
  * RILL_ERR_CLOSED  the peer is gone
+ * RILL_ERR_LIMIT   more than |attachments| bytes values
  * or the builder's error
  */
 typedef struct rill_ack_to {
@@ -134,7 +136,8 @@ RILL_API rill_builder *rill_build(rill_hub *hub);
 
 /*
  * The outcome of an emit that asked for answers: once for each emit, when
- * all have answered, or left, or |ack_ms| has passed.
+ * all have answered, or left, or |ack_ms| has passed.  Asked are the peers
+ * that are open then and can answer: of RILL_SOCKETIO and RILL_JSON.
  */
 typedef struct rill_answer {
   rill_peer peer;
@@ -176,6 +179,8 @@ typedef struct rill_emit_opts {
  *                  disconnecting, newListener, removeListener
  * RILL_ERR_LIMIT   acks_pending emits already wait for their answers, or
  *                  |args| has more than |attachments| bytes values
+ * RILL_ERR_STATE   (rill_emit_peer) it is asked for an answer and its dialect
+ *                  has none
  * RILL_ERR_NOMEM   out of memory; nobody was sent anything
  * or the builder's error
  */
@@ -228,8 +233,8 @@ RILL_API rill_str rill_peer_transport(rill_peer peer);
 /*
  * rill_disconnect_reason is Socket.IO's name of how a peer ended: "transport
  * close", "transport error", "ping timeout", "parse error", "forced close",
- * "client namespace disconnect", "server namespace disconnect", "server
- * shutting down".
+ * "forced server close", "client namespace disconnect", "server namespace
+ * disconnect", "server shutting down".
  */
 RILL_API const char *rill_disconnect_reason(const rill_closed *closed);
 

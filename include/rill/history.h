@@ -111,6 +111,21 @@ RILL_API int rill_history(rill_hub *hub, rill_str room,
                           const rill_history_opts *opts, rill_pasts_fn fn,
                           void *arg);
 
+/*
+ * rill_room_events gives the peers of |space| (as rill_on) three events:
+ *
+ *   room:join {room, since?}  asks authorize_join; with |since|, the number
+ *       of the last event that the client has, it gets the later ones first.
+ *       Answer: {joined, at?, recovered?, gap?: [from, to]}
+ *   room:leave {room}         Answer: {left}
+ *   room:history {room, since?, before?, limit?}, for members.  Answer:
+ *       {first, last, events: [{at, id, timestamp, event, args}]}
+ *
+ * Errors are as of rill_event_fail.  The JSON envelope has "join" and
+ * "leave" of its own, with the same |since|.  Errors as rill_on.
+ */
+RILL_API int rill_room_events(rill_hub *hub, const char *space);
+
 #ifdef __cplusplus
 }
 #endif

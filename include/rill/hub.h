@@ -425,6 +425,9 @@ RILL_API int rill_send(rill_peer peer, const rill_msg *msg);
  * 1003, 1007 to 1014, 3000 to 4999; |reason| at most 123 bytes of UTF-8, may
  * be NULL.
  *
+ * Of a Socket.IO client it ends the one namespace, which has neither code nor
+ * reason; rill_cut ends its whole connection.
+ *
  * RILL_ERR_ARG     |code| or |reason| is not valid
  * RILL_ERR_CLOSED  the peer is gone or closing
  */

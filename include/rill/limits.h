@@ -72,7 +72,7 @@
   X(acks_pending,            1024,  RILL_UNLIMITED, "RILL_ERR_LIMIT") \
   X(ack_ms,                 10000,    600000,  "RILL_ERR_TIMEOUT to the caller") \
   /* sessions */ \
-  X(payload_bytes,        1000000,  67108864,  "413, 1009") \
+  X(payload_bytes,        1000000,  67108864,  "413") \
   X(connect_ms,             45000,    600000,  "close") \
   X(upgrade_ms,             10000,    600000,  "the WebSocket is closed") \
   X(poll_close_ms,          30000,    600000,  "the session ends unheard") \

@@ -93,6 +93,8 @@ typedef enum rill_store_kind {
  * RILL_ERR_FULL    no room on the disk; it has not taken effect
  * RILL_ERR_NOMEM   out of memory; it has not taken effect
  * RILL_ERR_CLOSED  the store is closing; it has not taken effect
+ * RILL_ERR_ARG     a number of 2^63 or more, or data that the store cannot
+ *                  hold; it has not taken effect
  */
 #define RILL_STORE_ANY UINT64_MAX
 struct rill_store_op {
@@ -118,7 +120,9 @@ struct rill_store_op {
 /*
  * What a store is: the first member of its own struct.  |submit| takes an
  * operation; |free| lets go of everything, operations that are not complete
- * included (the hub frees them; they are not completed any more).
+ * included (the hub frees them; they are not completed any more).  The hub
+ * calls it when it goes: no task that the store has posted runs any more,
+ * but those that it posts until |free| returns are still given back.
  * |attach|, may be NULL, tells the hub whose it is now.
  *
  * |epoch| names the run of cursors in this store: RILL_STORE_EPOCH letters

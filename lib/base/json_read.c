@@ -180,7 +180,7 @@ static rill__node *add(reader *r, rill_type type) {
   rill__node *n, *parent;
 
   if (t->len - r->start >= r->limits.nodes) {
-    fail(r, RILL_ERR_LIMIT);
+    fail(r, rill__tape_over(t, RILL__LIMIT_value_nodes));
     return NULL;
   }
   n = rill__tape_add(t, type);
@@ -268,7 +268,7 @@ static int on_key(void *ctx, const unsigned char *text, size_t len) {
   rill__node *n;
 
   if (len > r->limits.key)
-    return fail(r, RILL_ERR_LIMIT);
+    return fail(r, rill__tape_over(r->tape, RILL__LIMIT_key_bytes));
   n = add(r, RILL_STRING);
   if (n == NULL || !keep(r, n, text, len))
     return 0;
@@ -279,7 +279,7 @@ static int on_key(void *ctx, const unsigned char *text, size_t len) {
 
 static int begin(reader *r, rill_type type) {
   if (r->depth >= r->limits.depth)
-    return fail(r, RILL_ERR_LIMIT);
+    return fail(r, rill__tape_over(r->tape, RILL__LIMIT_value_depth));
   if (add(r, type) == NULL)
     return 0;
   r->open[r->depth++] = r->tape->len - 1;

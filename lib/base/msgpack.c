@@ -170,7 +170,7 @@ static int set_container(reader *r, rill__node *n, const mpack_token_t *tok) {
   if (nodes > r->left)
     return RILL_ERR_PROTO;
   if (r->depth >= r->limits.depth)
-    return RILL_ERR_LIMIT;
+    return rill__tape_over(r->tape, RILL__LIMIT_value_depth);
   n->type = map ? RILL_OBJECT : RILL_ARRAY;
   n->len = tok->length;
   n->u.nodes = 1;
@@ -218,10 +218,10 @@ static int read_node(reader *r) {
     if (tok.type != MPACK_TOKEN_STR)
       return RILL_ERR_PROTO;
     if (tok.length > r->limits.key)
-      return RILL_ERR_LIMIT;
+      return rill__tape_over(r->tape, RILL__LIMIT_key_bytes);
   }
   if (r->tape->len - r->start >= r->limits.nodes)
-    return RILL_ERR_LIMIT;
+    return rill__tape_over(r->tape, RILL__LIMIT_value_nodes);
   n = rill__tape_add(r->tape, RILL_NULL);
   if (n == NULL)
     return RILL_ERR_NOMEM;

@@ -19,7 +19,7 @@ typedef struct rill__arena {
 } arena;
 
 void rill__tape_init(rill__tape *t, const rill__alloc *alloc) {
-  *t = (rill__tape){.alloc = alloc};
+  *t = (rill__tape){.alloc = alloc, .limit = -1};
 }
 
 static void free_block(rill__tape *t, arena *a) {
@@ -64,6 +64,7 @@ void rill__tape_clear(rill__tape *t) {
     free_nodes(t);
   t->len = 0;
   t->failed = false;
+  t->limit = -1;
 }
 
 static bool grow(rill__tape *t) {

@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/limits.h"
 
 /* Whatever the limits say: the writers' stack, as long as value_depth's max. */
 #define RILL__VALUE_DEPTH 64
@@ -60,7 +61,14 @@ typedef struct rill__tape {
   uint32_t len, cap;
   struct rill__arena *arena; /* blocks that never move */
   bool failed;               /* out of memory */
+  int limit; /* of RILL_ERR_LIMIT: which, as RILL__LIMIT_...; -1: none */
 } rill__tape;
+
+/* RILL_ERR_LIMIT, for the limit with that number (base/limits.h). */
+static inline int rill__tape_over(rill__tape *t, int limit) {
+  t->limit = limit;
+  return RILL_ERR_LIMIT;
+}
 
 void rill__tape_init(rill__tape *t, const rill__alloc *alloc);
 void rill__tape_finish(rill__tape *t);

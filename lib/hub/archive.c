@@ -102,6 +102,7 @@ static rill__work *work_of(rill_hub *hub, rill__space *space, rill_str room,
     return NULL;
   w->op.reverse = opts->before > 0;
   w->op.from = opts->before > 0 ? opts->before : opts->since;
+  hub->metrics.limit_history_page += opts->limit > most;
   w->op.limit = opts->limit == 0 || opts->limit > most ? most : opts->limit;
   return w;
 }

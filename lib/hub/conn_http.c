@@ -50,15 +50,21 @@ static void too_large(rill_conn *c, rill__route *route) {
   rill__bytes_finish(&out);
 }
 
-/* How much of a body the route takes. */
-static uint32_t body_limit(rill_conn *c, const rill__route *route) {
+/* Is the body a payload of long-polling? */
+static bool is_payload(const rill__route *route) {
+  return route != NULL && route->fn == NULL &&
+         (route->dialect == RILL_SOCKETIO || route->dialect == RILL_ENGINEIO);
+}
+
+/* Holds the body to what its route takes. */
+static bool limit_body(rill_conn *c, const rill__route *route) {
   const rill_limits *l = &c->hub->config.limits;
 
-  return route != NULL && route->fn == NULL &&
-                 (route->dialect == RILL_SOCKETIO ||
-                  route->dialect == RILL_ENGINEIO)
-             ? l->payload_bytes
-             : l->body_bytes;
+  return is_payload(route)
+             ? rill__http_limit_body(c->http, l->payload_bytes,
+                                     RILL__LIMIT_payload_bytes)
+             : rill__http_limit_body(c->http, l->body_bytes,
+                                     RILL__LIMIT_body_bytes);
 }
 
 /* A head is complete: may the body come? */
@@ -71,11 +77,9 @@ static bool go_on(rill_conn *c) {
   if (!head->has_body)
     return true;
   route = rill__route_find(c->hub, head->method, head->path, &wrong);
-  if (!rill__http_limit_body(c->http, body_limit(c, route))) {
-    if (body_limit(c, route) == c->hub->config.limits.payload_bytes)
-      c->hub->metrics.limit_payload_bytes++;
-    else
-      c->hub->metrics.limit_body_bytes++;
+  if (!limit_body(c, route)) {
+    rill__hub_breach(c->hub, is_payload(route) ? RILL__LIMIT_payload_bytes
+                                               : RILL__LIMIT_body_bytes);
     too_large(c, route);
     return false;
   }

@@ -352,6 +352,7 @@ int rill__conn_ws_deliver(rill_conn *c, rill__peer *p, const rill_msg *msg) {
   hub->in_handler = false;
   if (rv < 0 && rill__peer_handled(p, rv) < 0)
     return RILL_ERR_HANDLER;
+  p->paused |= rv == RILL_PAUSE && p->open;
   return c->state >= RILL__FLUSH ? RILL_ERR_CLOSED : rv;
 }
 

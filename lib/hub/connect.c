@@ -33,7 +33,28 @@ void rill__connects_drop(rill__session *s) {
     rill_request *req = s->connects;
     s->connects = req->next;
     req->session = NULL; /* the hook that has it finds out */
+    if (req->borrowed)
+      req->http = NULL;
   }
+}
+
+/*
+ * While a handler has |req| its head is its own: that may end the session,
+ * and with it what the session has.
+ */
+static void lend_head(rill__session *s, rill_request *req) {
+  if (s == NULL || !req->borrowed)
+    return;
+  req->http = s->head;
+  req->borrowed = false;
+  s->head = NULL;
+}
+
+static void return_head(rill__session *s, rill_request *req) {
+  if (s == NULL || s->head != NULL || !req->connects || req->borrowed)
+    return;
+  s->head = req->http;
+  req->borrowed = true;
 }
 
 int rill__connect_peer(rill__session *s, rill__space *space, rill_str user) {
@@ -184,6 +205,7 @@ int rill__connect_reject(rill_request *req, int status, const char *reason,
 void rill__connect_open(rill__peer *p) {
   rill_request *req = p->voice->opening;
   rill_hub *hub = p->hub;
+  rill_conn *c = p->conn;
   void *arg;
   const rill_handlers *h = rill__peer_handlers(p, &arg);
   int rv = 0;
@@ -193,6 +215,8 @@ void rill__connect_open(rill__peer *p) {
   p->voice->opening = NULL;
   req->session = NULL;
   req->hooked = false;
+  if (c != NULL) /* a stream may be over already */
+    lend_head(c != NULL ? c->session : NULL, req);
   if (p->conn != NULL && p->conn->state == RILL__OPEN && !p->open) {
     rill__peer_opened(p);
     p->voice->since = hub->offset;
@@ -208,6 +232,8 @@ void rill__connect_open(rill__peer *p) {
     hub->in_handler = false;
     rill__peer_handled(p, rv);
   }
+  if (c != NULL)
+    return_head(c != NULL ? c->session : NULL, req);
   if (p->conn != NULL && p->voice->session != NULL)
     rill__session_forget_head(p->voice->session);
   rill__request_free(req);
@@ -227,6 +253,7 @@ static rill_request *request_of(rill__session *s, rill__space *space,
   space->npeers++; /* it stays as long as somebody asks for it */
   req->route = s->route;
   req->connects = true;
+  req->polled = rill__conn_is(s->conn, RILL__BOX);
   req->http = s->head;
   req->borrowed = true;
   rill__bytes_add(&req->address, s->address.data, s->address.len);
@@ -263,9 +290,11 @@ int rill__connect_ask(rill__session *s, rill__space *space, uint32_t auth,
   if (hub->config.authenticate == NULL) {
     rv = rill_accept(req, (rill_str){0});
   } else {
+    lend_head(s, req);
     hub->in_handler = true;
     rv = hub->config.authenticate(req, hub->config.arg);
     hub->in_handler = false;
+    return_head(c->session, req);
   }
   if (rv != RILL_LATER && !req->answered) {
     if (rv < 0)
@@ -280,7 +309,7 @@ int rill__connect_ask(rill__session *s, rill__space *space, uint32_t auth,
       c->flags |= RILL__PAUSED; /* what follows waits for the verdict */
       rill__conn_ready(c);
     }
-    return 0;
+    return c->state >= RILL__FLUSH ? RILL_ERR_CLOSED : 0;
   }
   p = c->peer;
   if (p != NULL && p->voice->opening == req)
@@ -303,10 +332,7 @@ rill_str rill_request_transport(const rill_request *req) {
       req->route->dialect == RILL_SSE)
     return rill_s("sse");
   if (req->connects)
-    return rill_s(req->session != NULL &&
-                          rill__conn_is(req->session->conn, RILL__BOX)
-                      ? "polling"
-                      : "websocket");
+    return rill_s(req->polled ? "polling" : "websocket");
   return rill_s(req->http != NULL && rill__http_head_of(req->http)->upgrade
                     ? "websocket"
                     : "polling");

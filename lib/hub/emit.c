@@ -174,6 +174,8 @@ int rill_emit_peer(rill_peer peer, const char *name, const rill_builder *args,
   rv = prepare(p->hub, name, args, opts, &item);
   if (rv != 0)
     return rv;
+  if (opts->on_answers != NULL && !rill__variant_answers(p->variant))
+    return RILL_ERR_STATE;
   if (opts->on_answers != NULL) {
     ask = rill__ask_new(p->hub, opts, &rv);
     if (ask == NULL)

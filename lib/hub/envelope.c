@@ -182,19 +182,39 @@ int rill__envelope_answer(rill__peer *p, uint64_t id, const rill__node *args) {
   return p->conn == NULL ? RILL_ERR_CLOSED : busy ? RILL_BUSY : 0;
 }
 
+void rill__put_joined(rill_builder *b, rill_str room,
+                      const rill__caught_up *c) {
+  rill_set_str(b, "joined", room);
+  if (c->known) {
+    rill_put_key(b, "at");
+    rill_put_uint(b, c->last);
+  }
+  if (!c->returns)
+    return;
+  rill_set_bool(b, "recovered", c->gap_from == 0);
+  if (c->gap_from == 0)
+    return;
+  rill_put_key(b, "gap");
+  rill_put_array(b);
+  rill_put_uint(b, c->gap_from);
+  rill_put_uint(b, c->gap_to);
+  rill_put_end(b);
+}
+
 void rill__envelope_joined(rill__peer *p, rill_str room, int status,
-                           bool wants, uint64_t id) {
+                           const rill__join_how *how,
+                           const rill__caught_up *caught_up) {
   rill_builder b;
 
   if (status != 0) {
-    tell_error(p->conn, wants, id,
+    tell_error(p->conn, how->wants, how->id,
                status == RILL_ERR_FORBIDDEN ? "forbidden" : "join",
                rill_strerror(status));
     return;
   }
   begin(p->hub, &b);
-  rill_set_str(&b, "joined", room);
-  put_id(&b, "id", wants, id);
+  rill__put_joined(&b, room, caught_up);
+  put_id(&b, "id", how->wants, how->id);
   end(p->conn, &b);
 }
 
@@ -247,6 +267,19 @@ static int on_event(rill__peer *p, rill_value m, bool wants, uint64_t id) {
   return rill__event_handle(p, name, args.node, wants, id);
 }
 
+static int join(rill__peer *p, rill_value m, rill_str room, bool wants,
+                uint64_t id) {
+  static const rill__caught_up none;
+  rill__join_how how = {.wants = wants, .id = id};
+  int rv;
+
+  how.returns = read_id(m, "since", &how.since);
+  rv = rill__join_ask(p, room, &how);
+  if (rv != 0)
+    rill__envelope_joined(p, room, rv, &how, &none);
+  return 0;
+}
+
 static int on_message(rill__peer *p, rill_value m) {
   uint64_t id, number;
   bool wants = read_id(m, "id", &id);
@@ -262,12 +295,8 @@ static int on_message(rill__peer *p, rill_value m) {
     return 0;
   }
   room = rill_get_str(m, "join");
-  if (room.ptr != NULL) {
-    int rv = rill__join_ask(p, room, wants, id);
-    if (rv != 0)
-      rill__envelope_joined(p, room, rv, wants, id);
-    return 0;
-  }
+  if (room.ptr != NULL)
+    return join(p, m, room, wants, id);
   room = rill_get_str(m, "leave");
   if (room.ptr != NULL) {
     left(p, room, wants, id);
@@ -283,6 +312,8 @@ static int on_message(rill__peer *p, rill_value m) {
 }
 
 static int bad(rill_conn *c, int rv) {
+  if (rv == RILL_ERR_LIMIT)
+    rill__hub_breach(c->hub, c->hub->tape.limit);
   if (rv == RILL_ERR_NOMEM)
     rill__conn_ws_cut(c, RILL_CAUSE_NOMEM, "out of memory");
   else

@@ -220,6 +220,7 @@ int rill__event_handle(rill__peer *p, rill_str name, const rill__node *args,
   }
   if (rv < 0 && rill__peer_handled(p, rv) < 0)
     return RILL_ERR_HANDLER;
+  p->paused |= rv == RILL_PAUSE && p->open;
   return rv == RILL_PAUSE ? RILL_PAUSE : 0;
 }
 

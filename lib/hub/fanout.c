@@ -258,6 +258,14 @@ static bool waits(const rill_conn *c) {
                               !rill__session_polled(c->session));
 }
 
+bool rill__variant_answers(unsigned variant) {
+  unsigned format = rill__format_of(variant);
+
+  return format != RILL__AS_RAW && format != RILL__AS_OWN &&
+         format != RILL__AS_ENGINEIO && format != RILL__AS_POLLED_ENGINEIO &&
+         format != RILL__AS_SSE;
+}
+
 static void reach(void *arg, rill__peer *p) {
   once *o = arg;
   rill__fanout *f = &o->hub->fanout;
@@ -266,16 +274,13 @@ static void reach(void *arg, rill__peer *p) {
   if (p->stamp == f->stamp || rill__peer_space(p) != o->space)
     return;
   p->stamp = f->stamp;
-  if (!p->open) {
-    if (o->reached != NULL && p->away)
-      o->reached(o->arg, p);
+  if (!p->open)
     return;
-  }
   if (o->item->is_volatile && waits(c)) {
     o->hub->metrics.dropped_volatile_total++;
     return;
   }
-  if (o->reached != NULL)
+  if (o->reached != NULL && rill__variant_answers(c->variant))
     o->reached(o->arg, p);
   if (c->variant == RILL__AS_OWN)
     rill__conn_send_item(c, o->item, f->overflow);

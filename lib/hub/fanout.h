@@ -57,6 +57,8 @@ static inline unsigned rill__window_of(unsigned variant) {
   unsigned w = variant < RILL__AS_POLLED ? variant & 7u : 0;
   return w > 0 ? w + 8 : 0;
 }
+/* Can a peer of that variant answer an event? */
+bool rill__variant_answers(unsigned variant);
 /* RILL__OUT_...: what its messages are in a queue. */
 uint32_t rill__kind_of(unsigned variant);
 

@@ -153,8 +153,11 @@ void rill__heartbeat_tick(rill_conn *c) {
     else
       rill__conn_ws_cut(c, RILL_CAUSE_TIMEOUT, "no pong");
   } else if (by_the_clock(c)) {
-    if (!rill__conn_is(c, RILL__PINGED) && later(c->pinged, l->ping_ms) <= now)
+    if (!rill__conn_is(c, RILL__PINGED) &&
+        later(c->pinged, l->ping_ms) <= now) {
+      hub->metrics.limit_ping_ms++;
       rill__conn_ws_ping(c);
+    }
   } else if (later(c->heard, l->idle_ms) <= now) {
     hub->metrics.limit_idle_ms++;
     rill__conn_ws_cut(c, RILL_CAUSE_TIMEOUT, "idle");

@@ -222,6 +222,7 @@ static void add(rill_hub *hub, rill__ring **ring, rill__room *room,
   }
   if (e->size > r->most_bytes ||
       hub->history_bytes + e->size > l->history_total_bytes || !grow(hub, r)) {
+    hub->metrics.limit_history_bytes += e->size > r->most_bytes;
     hub->metrics.limit_history_total_bytes +=
         hub->history_bytes + e->size > l->history_total_bytes;
     while (r->len > 0) /* no hole between what is kept and what follows */
@@ -344,8 +345,9 @@ size_t rill__history_keep(rill_hub *hub, rill__space *space, const rill_to *to,
                           const rill__item *item, char *text) {
   keeping k = {.hub = hub, .space = space};
 
-  if (item->is_volatile || item->asks || !is_kept(hub, space, to))
-    return 0;
+  if (item->is_volatile || item->asks || rill__hub_seed(hub) != 0 ||
+      !is_kept(hub, space, to))
+    return 0; /* without a seed nobody has ever been here */
   hub->offset++;
   k.entry = rill__entry_new(hub, to, item);
   if (k.entry != NULL) {
@@ -389,7 +391,7 @@ bool rill__history_complete(rill__peer *p, uint64_t offset, bool returns) {
   if (p->hub->history_lost > offset)
     return false;
   for (m = returns ? NULL : p->rooms; m != NULL; m = m->next)
-    if (m->room->gone > offset)
+    if (m->room->gone > offset || m->room->opts.history == 0)
       return false;
   while ((r = ring_of(p, &m, &step)) != NULL)
     if (r->lost > offset)

@@ -248,7 +248,10 @@ static void conn_due(rill_conn *c) {
     rill__conn_ws_cut(c, (rill_cause)c->cause, "the close was not answered");
     break;
   case RILL__FLUSH:
-    c->hub->metrics.limit_close_ms++;
+    if (rill__conn_is(c, RILL__BOX))
+      c->hub->metrics.limit_poll_close_ms++;
+    else
+      c->hub->metrics.limit_close_ms++;
     rill__conn_kill(c);
     break;
   case RILL__DEAD:

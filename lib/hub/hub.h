@@ -92,7 +92,7 @@ struct rill_hub {
   struct rill__voice *secrets; /* those that can be recovered, by secret */
   rill__ask *asks;          /* emits that wait for answers, by number */
   rill__ask *asks_over, **asks_end; /* to be told */
-  uint64_t next_ask, next_post;
+  uint64_t next_ask, next_post, next_join;
   rill_builder build;       /* rill_build's */
   rill__tape tape;          /* the event that is being delivered */
   uint64_t offset;          /* of the newest event that can be recovered */

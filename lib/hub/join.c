@@ -10,11 +10,13 @@
 
 struct rill__join {
   rill__join *next;
-  enum { JOIN_ASK, JOIN_WAIT, JOIN_DONE } state;
+  enum { JOIN_ASK, JOIN_WAIT, JOIN_READ, JOIN_DONE } state;
   int status; /* of JOIN_DONE */
   bool client; /* it asked itself, and is told */
-  bool wants;  /* by the number |id| */
-  uint64_t id;
+  bool denied; /* by the host, whatever |status| it gave */
+  rill__join_how how;
+  uint64_t serial; /* of JOIN_READ */
+  rill__caught_up caught_up;
   uint32_t room_len;
   char room[];
 };
@@ -70,21 +72,46 @@ int rill_join_request(rill_peer peer, rill_str room) {
   return p == NULL ? RILL_ERR_CLOSED : request(p, room, &j);
 }
 
-int rill__join_ask(rill__peer *p, rill_str room, bool wants, uint64_t id) {
+int rill__join_ask(rill__peer *p, rill_str room, const rill__join_how *how) {
   rill__join *j;
   int rv = request(p, room, &j);
 
   if (rv != 0)
     return rv;
   j->client = true;
-  j->wants = wants;
-  j->id = id;
+  j->how = *how;
   return 0;
 }
 
 static void decide(rill__peer *p, rill__join *j, int verdict) {
   j->state = JOIN_DONE;
-  j->status = verdict != 0 ? verdict : rill__room_add(p, room_of(j));
+  j->denied = verdict != 0;
+  j->status = verdict;
+  if (verdict != 0)
+    return;
+  if (!j->how.returns) {
+    j->status = rill__room_add(p, room_of(j));
+    return;
+  }
+  j->serial = ++p->hub->next_join;
+  j->status = rill__catch_up(p, room_of(j), j->how.since, j->serial,
+                             &j->caught_up);
+  if (j->status == RILL_LATER)
+    j->state = JOIN_READ;
+}
+
+void rill__join_read(rill__peer *p, uint64_t serial, int status,
+                     const rill__caught_up *out) {
+  rill__join *j = p->rare != NULL ? p->rare->joins : NULL;
+
+  while (j != NULL && (j->state != JOIN_READ || j->serial != serial))
+    j = j->next;
+  if (j == NULL)
+    return;
+  j->state = JOIN_DONE;
+  j->status = status;
+  j->caught_up = *out;
+  rill__peer_due(p, RILL__DUE_JOINS);
 }
 
 static bool may_join(const rill__peer *p) { return p->open || p->joining; }
@@ -133,7 +160,10 @@ static void tell(rill__peer *p, rill__join *j) {
   int rv = 0;
 
   if (p->open && j->client && rill__envelope_speaks(p))
-    rill__envelope_joined(p, room_of(j), j->status, j->wants, j->id);
+    rill__envelope_joined(p, room_of(j), j->status, &j->how, &j->caught_up);
+  else if (p->open && j->client)
+    rill__room_event_joined(p, room_of(j), j->status, &j->how,
+                            &j->caught_up);
   if (p->open && h->on_joined != NULL) {
     p->hub->in_handler = true;
     rv = h->on_joined(rill__peer_handle(p), room_of(j), j->status, arg);
@@ -155,7 +185,7 @@ bool rill__joins_deliver(rill__peer *p) {
     rill__join *j = rare->joins;
     rare->joins = j->next;
     if (p->joining) { /* a stream that is not open yet */
-      int status = j->status;
+      int status = j->denied ? RILL_ERR_FORBIDDEN : j->status;
       join_free(p->hub, j);
       if (!rill__sse_joined(p, status))
         return status == 0;

@@ -6,7 +6,34 @@
 
 #include "hub/peer.h"
 
-/* rill_join_request for a client, whom the outcome is told as |id| asks. */
-int rill__join_ask(rill__peer *p, rill_str room, bool wants, uint64_t id);
+/*
+ * rill_join_request for a client, whom the outcome is told as |id| asks.
+ * Where |returns|, it has heard what was published up to number |since|, and
+ * hears the rest before the outcome.
+ */
+typedef struct rill__join_how {
+  bool wants, returns;
+  uint64_t id, since;
+} rill__join_how;
+int rill__join_ask(rill__peer *p, rill_str room, const rill__join_how *how);
+
+/* What a client that returns is told of its room. */
+typedef struct rill__caught_up {
+  bool known;          /* |last| is the newest number */
+  bool returns;
+  uint64_t last;
+  uint64_t gap_from, gap_to; /* numbers that are gone; 0: none */
+} rill__caught_up;
+
+/*
+ * catchup.c: reads what |p| has missed in |room| since |since| and sends it.
+ * 0 where that has been done, with |*out|; RILL_LATER: |serial| is handed to
+ * rill__join_read; negative: it cannot be read.  Makes it a member.
+ */
+int rill__catch_up(rill__peer *p, rill_str room, uint64_t since,
+                   uint64_t serial, rill__caught_up *out);
+/* The store has answered for join |serial|: 0 or an error. */
+void rill__join_read(rill__peer *p, uint64_t serial, int status,
+                     const rill__caught_up *out);
 
 #endif

@@ -156,16 +156,31 @@ void rill__peer_stop(rill__peer *p) {
   p->hub->peers.open--;
 }
 
+static bool somebody_paused(const rill_conn *c) {
+  const rill__peer *p = c->peer;
+
+  while (p != NULL && !p->paused)
+    p = rill__peer_sibling(p);
+  return p != NULL;
+}
+
 void rill__peer_part(rill__peer *p, rill_cause cause, rill_str reason) {
   rill_hub *hub = p->hub;
   rill_conn *c;
+  bool paused;
 
   rill__fanout_close(hub, &hub->fanout);
   c = p->conn;
   if (c == NULL)
     return;
+  paused = p->paused;
   rill__peer_stop(p);
   rill__peer_unbind(p);
+  if (paused && !somebody_paused(c)) { /* nobody is left to resume it */
+    c->flags &= (uint16_t)~RILL__PAUSED;
+    rill__heartbeat_again(c);
+    rill__conn_held_due(c);
+  }
   rill__peer_end(p, cause, RILL_CLOSE_NONE, 0, 0, reason);
   if (c->peer == NULL && c->session != NULL) { /* it may connect again */
     c->session->connect_by =
@@ -260,6 +275,7 @@ void rill__peer_unbind(rill__peer *p) {
     rare->port = c->port;
   }
   unlink_conn(p);
+  p->paused = false;
   if (p->voice != NULL)
     p->voice->session = NULL;
 }
@@ -367,7 +383,9 @@ static void deliver_drain(rill__peer *p) {
 
 /* Accepted, and not open yet: as each dialect does it. */
 static void deliver_open(rill__peer *p) {
-  if (p->joining)
+  if (p->transient)
+    rill__sse_posted(p);
+  else if (p->joining)
     rill__sse_open(p);
   else if (p->voice != NULL && p->voice->opening != NULL)
     rill__connect_open(p);
@@ -376,7 +394,7 @@ static void deliver_open(rill__peer *p) {
 }
 
 static void deliver(rill__peer *p, unsigned due) {
-  if ((due & RILL__DUE_OPEN) != 0 && p->conn != NULL)
+  if ((due & RILL__DUE_OPEN) != 0 && (p->conn != NULL || p->transient))
     deliver_open(p);
   if ((due & RILL__DUE_AWAY) != 0)
     deliver_away(p);
@@ -458,8 +476,8 @@ int rill_cut(rill_peer peer) {
     rill__peer_give_up(p);
     return 0;
   }
-  if (p == NULL || p->conn == NULL)
-    return RILL_ERR_CLOSED;
+  if (p == NULL || p->conn == NULL || p->joining)
+    return RILL_ERR_CLOSED; /* whom a hook judges is not there yet */
   rill__conn_ws_cut(p->conn, RILL_CAUSE_HOST, "cut");
   return 0;
 }
@@ -469,6 +487,7 @@ int rill_pause(rill_peer peer) {
 
   if (p == NULL)
     return RILL_ERR_CLOSED;
+  p->paused = true;
   p->conn->flags |= RILL__PAUSED;
   rill__conn_ready(p->conn);
   return 0;
@@ -479,7 +498,8 @@ int rill_resume(rill_peer peer) {
 
   if (p == NULL)
     return RILL_ERR_CLOSED;
-  if (!rill__conn_is(p->conn, RILL__PAUSED))
+  p->paused = false;
+  if (!rill__conn_is(p->conn, RILL__PAUSED) || somebody_paused(p->conn))
     return 0;
   p->conn->flags &= (uint16_t)~RILL__PAUSED;
   rill__peer_due(p, RILL__DUE_INPUT);

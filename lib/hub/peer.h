@@ -91,6 +91,7 @@ struct rill__peer {
   bool told;   /* on_open has run: on_close is owed */
   bool dialed; /* on_close is owed in any case */
   bool away;   /* not open, but it may come back */
+  bool paused; /* its conn, which may have other peers, is not read */
   bool joining; /* SSE: not open before its rooms are joined */
   bool transient; /* of one POST: never open, gone when that is answered */
 };

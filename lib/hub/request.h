@@ -35,6 +35,7 @@ struct rill_request {
   bool upgrade;         /* rill_accept is the answer, else rill_respond */
   bool asks;            /* a dialect wants authenticate to be asked */
   bool connects;        /* to a namespace of |session| */
+  bool polled;          /* that is on long-polling */
   bool borrowed;        /* |http| is the session's */
   bool accepted;        /* but not answered: rooms are being joined */
   bool hooked;          /* the call of the hook has not returned */

@@ -85,8 +85,11 @@ static rill__room *room_new(rill_hub *hub, rill__space *space,
                             rill_str name) {
   const rill__alloc *map_alloc = &hub->alloc;
   bool map_failed = false;
-  rill__room *r = rill__calloc(&hub->alloc, sizeof *r + name.len);
+  rill__room *r;
 
+  if (rill__hub_seed(hub) != 0) /* the host may publish before any conn */
+    return NULL;
+  r = rill__calloc(&hub->alloc, sizeof *r + name.len);
   if (r == NULL)
     return NULL;
   r->space = space;
@@ -132,6 +135,7 @@ void rill__room_settle(rill_hub *hub, rill__room *r) {
 
   if (r->count > 0 || r->batch != NULL || !rill__ring_settle(hub, r))
     return;
+  rill__fanout_close(hub, &hub->fanout); /* it may be on its way to nobody */
   room_free(hub, r);
   rill__space_release(hub, space);
 }

@@ -17,6 +17,7 @@
 #ifndef RILL__SESSION_H
 #define RILL__SESSION_H
 
+#include "hub/join.h"
 #include "hub/request.h"
 #include "hub/space.h"
 #include "wire/socketio.h"
@@ -116,7 +117,15 @@ bool rill__envelope_speaks(const rill__peer *p);
 void rill__envelope_fail(rill__peer *p, bool wants, uint64_t id,
                          const char *code, const char *message);
 void rill__envelope_joined(rill__peer *p, rill_str room, int status,
-                           bool wants, uint64_t id);
+                           const rill__join_how *how,
+                           const rill__caught_up *caught_up);
+/* room_events.c: the same to a client that asked by an event. */
+void rill__room_event_joined(rill__peer *p, rill_str room, int status,
+                             const rill__join_how *how,
+                             const rill__caught_up *caught_up);
+/* Its members: joined or left, and what it has missed. */
+void rill__put_joined(rill_builder *b, rill_str room,
+                      const rill__caught_up *caught_up);
 
 /*
  * connect.c: asks authenticate whether a peer of |s| may be in |space|;
@@ -144,6 +153,8 @@ void rill__sse_fail(rill__peer *p, uint64_t id, const char *code,
                     const char *message);
 bool rill__sse_speaks(const rill__peer *p);
 void rill__sse_lost(rill_request *req);
+/* Tells the event of a POST that has been accepted. */
+void rill__sse_posted(rill__peer *p);
 void rill__sse_posts_drop(rill__peer *p);
 void rill__sse_goodbye(rill_conn *c);
 void rill__sse_ping(rill_conn *c);

@@ -45,6 +45,8 @@ static int write_packet(rill_conn *c, const rill__sio_out *packet) {
 int rill__socketio_violation(rill__session *s, int rv) {
   rill_conn *c = s->conn;
 
+  if (rv == RILL_ERR_LIMIT)
+    rill__hub_breach(s->hub, s->hub->tape.limit);
   if (rv == RILL_ERR_NOMEM)
     rill__conn_ws_cut(c, RILL_CAUSE_NOMEM, "out of memory");
   else

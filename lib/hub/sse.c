@@ -164,6 +164,7 @@ static bool next_room(rill_str *rest, char *out, rill_str *room) {
 }
 
 static int join_all(rill__peer *p, const rill_request *req) {
+  static const rill__join_how how;
   rill_str param = rill_request_param(req, "room"), room;
   rill_str query = rill__http_head_of(req->http)->query;
   size_t size = (query.len > param.len ? query.len : param.len) + 1;
@@ -174,10 +175,10 @@ static int join_all(rill__peer *p, const rill_request *req) {
   if (rv == 0 && param.ptr != NULL) {
     len = rill__http_unescape(param, false, out);
     rv = len < 0 ? RILL_ERR_ARG
-                 : rill__join_ask(p, (rill_str){out, (size_t)len}, false, 0);
+                 : rill__join_ask(p, (rill_str){out, (size_t)len}, &how);
   }
   while (rv == 0 && next_room(&query, out, &room))
-    rv = rill__join_ask(p, room, false, 0);
+    rv = rill__join_ask(p, room, &how);
   rill__free(&p->hub->alloc, out, size);
   return rv;
 }
@@ -276,14 +277,19 @@ int rill__sse_answer(rill__peer *p, uint64_t id, const rill__node *args) {
   return 0;
 }
 
-void rill__sse_fail(rill__peer *p, uint64_t id, const char *code,
-                    const char *message) {
+static void fail(rill__peer *p, uint64_t id, int status, const char *code,
+                 const char *message) {
   rill_request **at = post_of(p, id), *req = *at;
 
   if (req == NULL)
     return;
   unlist(p, at);
-  answer_json(req, 422, NULL, code, message);
+  answer_json(req, status, NULL, code, message);
+}
+
+void rill__sse_fail(rill__peer *p, uint64_t id, const char *code,
+                    const char *message) {
+  fail(p, id, 422, code, message);
 }
 
 bool rill__sse_speaks(const rill__peer *p) {
@@ -323,8 +329,19 @@ static bool read_post(rill_request *req, rill_value *m) {
     m->node = hub->tape.v;
     return true;
   }
+  if (rv == RILL_ERR_LIMIT)
+    rill__hub_breach(hub, hub->tape.limit);
   bad(req, "the body is {\"event\":NAME,\"args\":[...]}");
   return false;
+}
+
+/* |p| has an event to be answered: the end of its client matters. */
+static void list(rill__peer *p, rill_request *req) {
+  req->id = ++req->hub->next_post;
+  req->poster = p;
+  req->next = p->voice->posts;
+  p->voice->posts = req;
+  req->conn->flags |= RILL__WATCH;
 }
 
 /* Gives the event of |req| to the handlers, as one of |p|'s. */
@@ -332,7 +349,7 @@ static void handle_post(rill_request *req, rill__peer *p, rill_value m) {
   static const rill__node none = {.type = RILL_ARRAY, .u.nodes = 1};
   rill_str name = rill_get_str(m, "event");
   rill_value args = rill_value_get(m, "args");
-  uint64_t id = ++req->hub->next_post;
+  uint64_t id;
 
   if (rill_value_type(args) == RILL_ABSENT)
     args.node = &none;
@@ -343,27 +360,38 @@ static void handle_post(rill_request *req, rill__peer *p, rill_value m) {
     bad(req, "\"event\" is a name, \"args\" an array");
     return;
   }
-  req->id = id;
-  req->poster = p;
-  req->next = p->voice->posts;
-  p->voice->posts = req;
-  req->conn->flags |= RILL__WATCH;
+  list(p, req);
+  id = req->id;
   p->voice->ack_taken = false;
-  rill__event_handle(p, name, args.node, true, id);
-  if (!p->voice->ack_taken && *post_of(p, id) != NULL)
+  if (rill__event_handle(p, name, args.node, true, id) < 0)
+    fail(p, id, 500, "failed", "a handler failed");
+  else if (!p->voice->ack_taken && *post_of(p, id) != NULL)
     rill__sse_answer(p, id, &none); /* nobody means to answer */
 }
 
-/* authenticate has accepted a POST without a session. */
+void rill__sse_posted(rill__peer *p) {
+  rill_request *req = p->voice->posts;
+  rill_value m;
+
+  if (req == NULL)
+    return; /* the client has left */
+  p->voice->posts = req->next;
+  req->poster = NULL;
+  if (read_post(req, &m))
+    handle_post(req, p, m);
+  else
+    rill__peer_due(p, RILL__DUE_CLOSE);
+}
+
+/*
+ * authenticate has accepted a POST without a session.  Its event is told
+ * when the call that runs, or the next tick, ends: this is a command.
+ */
 static int accept_post(rill_request *req, rill_str user) {
   rill_hub *hub = req->hub;
-  rill_value m;
-  rill__peer *p;
+  rill__peer *p = rill__peer_new(hub, &req->route->opts);
   int rv = RILL_ERR_NOMEM;
 
-  if (!read_post(req, &m))
-    return 0;
-  p = rill__peer_new(hub, &req->route->opts);
   if (p != NULL)
     p->transient = true;
   if (p == NULL || !rill__voice_new(p, hub->spaces) ||
@@ -373,7 +401,8 @@ static int accept_post(rill_request *req, rill_str user) {
     rill__request_refuse(req, 503, "out of memory");
     return rv;
   }
-  handle_post(req, p, m);
+  list(p, req);
+  rill__peer_due(p, RILL__DUE_OPEN);
   return 0;
 }
 

@@ -93,7 +93,7 @@ void rill__voice_free(rill__peer *p) {
     return;
   space = v->space;
   rill__sse_posts_drop(p);
-  if (v->opening != NULL)
+  if (v->opening != NULL && !v->opening->hooked)
     rill__request_free(v->opening);
   rill__voice_forget_secret(p);
   HASH_DELETE(by_sid, hub->sids, v);

@@ -112,7 +112,7 @@ static int on_chunk(llhttp_t *parser) {
   uint64_t room = http->most_body - http->body.len;
 
   if (parser->content_length > room) {
-    rill__http_fail(http, 413, "the body is too large", RILL__LIMIT_body_bytes);
+    rill__http_fail(http, 413, "the body is too large", http->body_limit);
     return HPE_USER;
   }
   http->left = parser->content_length;
@@ -186,6 +186,7 @@ rill__http *rill__http_new(rill__http_env *env, bool response) {
   http->parser.data = http;
   http->response = response;
   http->most_body = response ? env->limits->body_bytes : env->most_body;
+  http->body_limit = RILL__LIMIT_body_bytes;
   http->error.limit = -1;
   return http;
 }

@@ -103,10 +103,11 @@ bool rill__http_has_token(const rill__http *http, const char *name,
 rill_str rill__http_body(const rill__http *http);
 uint8_t *rill__http_body_data(rill__http *http);
 /*
- * After the head: the body may have at most |bytes|.  false where more are
- * announced; the reader has failed then, with 413.
+ * After the head: the body may have at most |bytes|, which is the limit with
+ * that number (RILL__LIMIT_...).  false where more are announced; the reader
+ * has failed then, with 413.
  */
-bool rill__http_limit_body(rill__http *http, uint32_t bytes);
+bool rill__http_limit_body(rill__http *http, uint32_t bytes, int limit);
 
 /* Grammar (RFC 9110 section 5.6.2 and 5.5). */
 bool rill__http_is_token(rill_str s);

@@ -40,7 +40,7 @@ rill__http_step rill__http_feed_until_close(rill__http *http,
                                             const uint8_t *data, size_t len,
                                             size_t *used) {
   if (len > http->most_body - http->body.len)
-    rill__http_fail(http, 413, "the body is too large", RILL__LIMIT_body_bytes);
+    rill__http_fail(http, 413, "the body is too large", http->body_limit);
   else if (len > 0)
     rill__http_parse(http, data, len);
   *used = len;

@@ -284,7 +284,7 @@ static bool judge_body(rill__http *http, const fields *f) {
     expect_body(http, RILL__HTTP_CHUNKED);
   } else if (http->left > http->most_body) {
     return rill__http_fail(http, 413, "the body is too large",
-                           RILL__LIMIT_body_bytes);
+                           http->body_limit);
   } else if (http->left > 0) {
     expect_body(http, RILL__HTTP_COUNTED);
   } else if (http->response && f->nlengths == 0) {
@@ -351,11 +351,12 @@ bool rill__http_has_token(const rill__http *http, const char *name,
 
 uint8_t *rill__http_body_data(rill__http *http) { return http->body.data; }
 
-bool rill__http_limit_body(rill__http *http, uint32_t bytes) {
+bool rill__http_limit_body(rill__http *http, uint32_t bytes, int limit) {
   http->most_body = bytes;
+  http->body_limit = limit;
   if (http->phase != RILL__HTTP_COUNTED || http->left <= bytes)
     return true;
-  return rill__http_fail(http, 413, "the body is too large", -1);
+  return rill__http_fail(http, 413, "the body is too large", limit);
 }
 
 rill_str rill__http_body(const rill__http *http) {

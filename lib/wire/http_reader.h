@@ -56,6 +56,7 @@ struct rill__http {
   uint32_t trailer_left; /* bytes that the trailer may still have */
   uint64_t left;
   uint32_t most_body;
+  int body_limit; /* whose number that is */
   rill__http_head info;
   rill__http_error error;
 };

@@ -94,13 +94,14 @@ static bool take_type(rill_str *s, rill__sio_packet *packet, bool *binary) {
   return true;
 }
 
-static int take_attachments(rill_str *s, rill__sio_packet *packet) {
+static int take_attachments(rill_str *s, rill__sio_packet *packet,
+                            rill__tape *tape) {
   uint64_t n;
 
   if (take_number(s, packet->most, &n) == 0 || !take(s, '-') || n == 0)
     return RILL_ERR_PROTO;
   if (n > packet->most)
-    return RILL_ERR_LIMIT;
+    return rill__tape_over(tape, RILL__LIMIT_attachments);
   packet->attachments = (uint32_t)n;
   return 0;
 }
@@ -147,7 +148,7 @@ int rill__sio_read(rill__sio_packet *packet, rill__tape *tape, rill_str text,
   if (!take_type(&text, packet, &binary))
     return RILL_ERR_PROTO;
   if (binary)
-    rv = take_attachments(&text, packet);
+    rv = take_attachments(&text, packet, tape);
   if (rv != 0)
     return rv;
   take_space(&text, packet);
@@ -226,7 +227,7 @@ int rill__sio_attach(rill__sio_packet *packet, rill__tape *tape,
     if (!is_placeholder(&m.v[m.from])) {
       move_node(&m);
     } else if (placed++ == packet->most) {
-      return RILL_ERR_LIMIT;
+      return rill__tape_over(tape, RILL__LIMIT_attachments);
     } else if (!move_attachment(&m, v, n)) {
       return RILL_ERR_PROTO;
     }

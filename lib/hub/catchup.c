@@ -1,0 +1,150 @@
+/*
+ * catchup.c - who comes into a room again and says up to which number it has
+ * heard: the rest, once and in order, and a verdict.
+ *
+ * Where the room is durable, membership begins when the store has answered:
+ * operations on one log come back in order, so what the reading shows is
+ * exactly what has been sent before.
+ */
+#include "hub/conn.h"
+#include "hub/history.h"
+#include "hub/join.h"
+#include "hub/publish.h"
+#include "hub/store.h"
+
+typedef struct returning {
+  rill_peer peer;
+  uint64_t serial, since;
+  size_t room_len;
+  char room[];
+} returning;
+
+static size_t size_of(const returning *r) { return sizeof *r + r->room_len; }
+
+static void drop(rill__work *w) {
+  if (w->arg != NULL)
+    rill__free(&w->hub->alloc, w->arg, size_of(w->arg));
+}
+
+static void send_record(rill__peer *p, rill__tape *tape, rill_str room,
+                        const rill_record *r) {
+  rill__item item;
+  char offset[RILL__OFFSET_MAX];
+
+  if (p->conn == NULL || p->conn->state != RILL__OPEN)
+    return;
+  rill__tape_clear(tape);
+  if (!rill__item_read(tape, r->data, &item)) {
+    rill__conn_ws_cut(p->conn, RILL_CAUSE_NOMEM, "out of memory");
+    return;
+  }
+  item.space = rill__space_name(rill__peer_space(p));
+  item.recovery = rill__peer_space(p)->opts.recovery;
+  item.room = room;
+  item.number = r->offset;
+  item.offset = (rill_str){
+      offset, rill__offset_write(p->hub, p->hub->offset, offset)};
+  rill__conn_send_item(p->conn, &item, RILL_DISCONNECT);
+}
+
+/* |v| has the newest |n| records, the newest first. */
+static void send_missed(rill__peer *p, rill_str room, const rill_record *v,
+                        size_t n, uint64_t since, uint64_t last,
+                        rill__caught_up *out) {
+  rill__tape tape;
+  uint64_t next = last + 1; /* the oldest that there is */
+
+  rill__tape_init(&tape, &p->hub->alloc);
+  while (n > 0 && v[n - 1].offset <= since)
+    n--;
+  if (n > 0)
+    next = v[n - 1].offset;
+  *out = (rill__caught_up){.known = true, .returns = true, .last = last};
+  if (since > last) { /* of another life of this room */
+    out->gap_from = 1;
+    out->gap_to = last > 0 ? last : 1;
+  } else if (next > since + 1) {
+    out->gap_from = since + 1;
+    out->gap_to = next - 1;
+  }
+  while (n > 0)
+    send_record(p, &tape, room, &v[--n]);
+  rill__tape_finish(&tape);
+}
+
+static void read_done(rill__work *w) {
+  returning *r = w->arg;
+  rill__peer *p = rill__peer_of(r->peer);
+  rill_str room = {r->room, r->room_len};
+  rill__caught_up out = {0};
+  int status = w->op.status;
+
+  if (p != NULL && (p->open || p->joining)) {
+    if (status == 0)
+      status = rill__room_add(p, room);
+    if (status == 0)
+      send_missed(p, room, w->op.records, w->op.nrecords, r->since,
+                  w->op.last, &out);
+    rill__join_read(p, r->serial, status, &out);
+  }
+  rill__free(&w->hub->alloc, r, size_of(r));
+  w->arg = NULL;
+}
+
+static int ask_store(rill__peer *p, rill_str room, uint64_t since,
+                     uint64_t serial) {
+  rill_hub *hub = p->hub;
+  rill__bytes name;
+  rill__work *w = NULL;
+  returning *r = rill__malloc(&hub->alloc, sizeof *r + room.len);
+  int rv = RILL_ERR_NOMEM;
+
+  if (r == NULL)
+    return rv;
+  *r = (returning){rill__peer_handle(p), serial, since, room.len};
+  memcpy(r->room, room.ptr, room.len);
+  rill__bytes_init(&name, &hub->alloc);
+  if (rill__log_name(&name, rill__space_name(rill__peer_space(p)), room))
+    w = rill__work_new(hub, RILL_STORE_READ,
+                       (rill_str){(char *)name.data, name.len},
+                       (rill_str){0}, (rill_str){0}, &rv);
+  rill__bytes_finish(&name);
+  if (w == NULL) {
+    rill__free(&hub->alloc, r, size_of(r));
+    return rv;
+  }
+  w->op.reverse = true;
+  w->op.from = UINT64_MAX;
+  w->op.limit = hub->config.limits.history_page;
+  w->arg = r;
+  w->done = read_done;
+  w->drop = drop;
+  rill__work_submit(w);
+  return RILL_LATER;
+}
+
+int rill__catch_up(rill__peer *p, rill_str room, uint64_t since,
+                   uint64_t serial, rill__caught_up *out) {
+  rill_hub *hub = p->hub;
+  uint32_t most = hub->config.limits.history_page;
+  rill_store_op op = {.reverse = true, .from = UINT64_MAX, .limit = most};
+  rill__room *r;
+  rill_room_opts opts;
+  rill_record *v;
+  int rv;
+
+  rill__room_opts_of(hub, rill__peer_space(p), room, &opts);
+  if (opts.durable)
+    return ask_store(p, room, since, serial);
+  v = rill__malloc(&hub->alloc, most * sizeof *v);
+  if (v == NULL)
+    return RILL_ERR_NOMEM;
+  rv = rill__room_add(p, room);
+  if (rv == 0) {
+    r = rill__room_find(rill__peer_space(p), room);
+    send_missed(p, room, v, rill__ring_read(r->ring, &op, v), since, r->last,
+                out);
+  }
+  rill__free(&hub->alloc, v, most * sizeof *v);
+  return rv;
+}
