@@ -114,9 +114,12 @@ RILL_API int rill_history(rill_hub *hub, rill_str room,
 /*
  * rill_room_events gives the peers of |space| (as rill_on) three events:
  *
- *   room:join {room, since?}  asks authorize_join; with |since|, the number
- *       of the last event that the client has, it gets the later ones first.
- *       Answer: {joined, at?, recovered?, gap?: [from, to]}
+ *   room:join {room, since?, epoch?}  asks authorize_join; with |since|, the
+ *       number of the last event that the client has, it gets the later ones
+ *       first.  |epoch| is what it was told that numbers count in; without
+ *       the right one nothing is sent (a durable room in a store that lasts
+ *       needs none).
+ *       Answer: {joined, at?, epoch?, recovered?, gap?: [from, to]}
  *   room:leave {room}         Answer: {left}
  *   room:history {room, since?, before?, limit?}, for members.  Answer:
  *       {first, last, events: [{at, id, timestamp, event, args}]}

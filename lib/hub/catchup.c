@@ -10,14 +10,62 @@
 #include "hub/history.h"
 #include "hub/join.h"
 #include "hub/publish.h"
+#include "hub/session.h"
 #include "hub/store.h"
 
 typedef struct returning {
   rill_peer peer;
-  uint64_t serial, since;
+  uint64_t serial;
+  rill__join_how how;
   size_t room_len;
   char room[];
 } returning;
+
+void rill__join_epoch(rill__join_how *how, rill_str epoch) {
+  how->has_epoch = epoch.ptr != NULL;
+  how->epoch_len = (uint8_t)(epoch.len <= RILL__EPOCH_MAX ? epoch.len : 0);
+  if (how->epoch_len > 0)
+    memcpy(how->epoch, epoch.ptr, epoch.len);
+}
+
+/*
+ * What numbers of a room count in.  A durable room's go on as long as its
+ * store does; others begin anew with each life of the room.
+ */
+static void write_epoch(const rill_hub *hub, const rill__room *room,
+                        bool durable, rill__caught_up *out) {
+  bool lasts = durable && hub->store != NULL && hub->store->epoch[0] != '\0';
+  uint64_t life = durable || room == NULL ? 0 : room->life;
+  char digits[20];
+  size_t n = 0;
+
+  memcpy(out->epoch, lasts ? hub->store->epoch : hub->epoch, 8);
+  out->epoch[8] = '.';
+  do {
+    digits[n++] = (char)('0' + life % 10);
+    life /= 10;
+  } while (life > 0);
+  out->epoch_len = 9;
+  while (n > 0)
+    out->epoch[out->epoch_len++] = digits[--n];
+}
+
+static bool same_epoch(const rill__join_how *how,
+                       const rill__caught_up *out) {
+  return how->epoch_len == out->epoch_len &&
+         memcmp(how->epoch, out->epoch, out->epoch_len) == 0;
+}
+
+void rill__room_stands(const rill__peer *p, rill_str room,
+                       rill__caught_up *out) {
+  const rill__room *r = rill__room_find(rill__peer_space(p), room);
+
+  if (r == NULL || r->opts.history == 0)
+    return;
+  write_epoch(p->hub, r, r->opts.durable, out);
+  out->last = r->last;
+  out->known = !r->opts.durable; /* else only the store knows */
+}
 
 static size_t size_of(const returning *r) { return sizeof *r + r->room_len; }
 
@@ -49,21 +97,28 @@ static void send_record(rill__peer *p, rill__tape *tape, rill_str room,
 
 /* |v| has the newest |n| records, the newest first. */
 static void send_missed(rill__peer *p, rill_str room, const rill_record *v,
-                        size_t n, uint64_t since, uint64_t last,
-                        rill__caught_up *out) {
+                        size_t n, const rill__join_how *how, uint64_t last,
+                        bool durable, rill__caught_up *out) {
   rill__tape tape;
   uint64_t next = last + 1; /* the oldest that there is */
+  uint64_t since = how->since;
+
+  *out = (rill__caught_up){.known = true, .returns = true, .last = last};
+  write_epoch(p->hub, rill__room_find(rill__peer_space(p), room), durable,
+              out);
+  /* a store that lasts never counts anew, so no epoch need be shown */
+  out->stale = since > last ||
+               (!same_epoch(how, out) &&
+                (how->has_epoch || !durable || p->hub->store->epoch[0] == '\0'));
+  if (out->stale)
+    return;
 
   rill__tape_init(&tape, &p->hub->alloc);
   while (n > 0 && v[n - 1].offset <= since)
     n--;
   if (n > 0)
     next = v[n - 1].offset;
-  *out = (rill__caught_up){.known = true, .returns = true, .last = last};
-  if (since > last) { /* of another life of this room */
-    out->gap_from = 1;
-    out->gap_to = last > 0 ? last : 1;
-  } else if (next > since + 1) {
+  if (next > since + 1) {
     out->gap_from = since + 1;
     out->gap_to = next - 1;
   }
@@ -83,15 +138,18 @@ static void read_done(rill__work *w) {
     if (status == 0)
       status = rill__room_add(p, room);
     if (status == 0)
-      send_missed(p, room, w->op.records, w->op.nrecords, r->since,
-                  w->op.last, &out);
-    rill__join_read(p, r->serial, status, &out);
+      send_missed(p, room, w->op.records, w->op.nrecords, &r->how,
+                  w->op.last, true, &out);
+    if (r->serial > 0)
+      rill__join_read(p, r->serial, status, &out);
+    else
+      rill__sse_caught_up(p, status, &out);
   }
   rill__free(&w->hub->alloc, r, size_of(r));
   w->arg = NULL;
 }
 
-static int ask_store(rill__peer *p, rill_str room, uint64_t since,
+static int ask_store(rill__peer *p, rill_str room, const rill__join_how *how,
                      uint64_t serial) {
   rill_hub *hub = p->hub;
   rill__bytes name;
@@ -101,7 +159,7 @@ static int ask_store(rill__peer *p, rill_str room, uint64_t since,
 
   if (r == NULL)
     return rv;
-  *r = (returning){rill__peer_handle(p), serial, since, room.len};
+  *r = (returning){rill__peer_handle(p), serial, *how, room.len};
   memcpy(r->room, room.ptr, room.len);
   rill__bytes_init(&name, &hub->alloc);
   if (rill__log_name(&name, rill__space_name(rill__peer_space(p)), room))
@@ -123,7 +181,7 @@ static int ask_store(rill__peer *p, rill_str room, uint64_t since,
   return RILL_LATER;
 }
 
-int rill__catch_up(rill__peer *p, rill_str room, uint64_t since,
+int rill__catch_up(rill__peer *p, rill_str room, const rill__join_how *how,
                    uint64_t serial, rill__caught_up *out) {
   rill_hub *hub = p->hub;
   uint32_t most = hub->config.limits.history_page;
@@ -135,15 +193,15 @@ int rill__catch_up(rill__peer *p, rill_str room, uint64_t since,
 
   rill__room_opts_of(hub, rill__peer_space(p), room, &opts);
   if (opts.durable)
-    return ask_store(p, room, since, serial);
+    return ask_store(p, room, how, serial);
   v = rill__malloc(&hub->alloc, most * sizeof *v);
   if (v == NULL)
     return RILL_ERR_NOMEM;
   rv = rill__room_add(p, room);
   if (rv == 0) {
     r = rill__room_find(rill__peer_space(p), room);
-    send_missed(p, room, v, rill__ring_read(r->ring, &op, v), since, r->last,
-                out);
+    send_missed(p, room, v, rill__ring_read(r->ring, &op, v), how, r->last,
+                false, out);
   }
   rill__free(&hub->alloc, v, most * sizeof *v);
   return rv;

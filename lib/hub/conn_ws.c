@@ -5,6 +5,7 @@
 #include "hub/conn.h"
 
 #include "hub/address.h"
+#include "hub/batch.h"
 #include "hub/recover.h"
 #include "hub/session.h"
 #include "wire/deflate.h"
@@ -132,8 +133,16 @@ static bool send_close(rill_conn *c, unsigned code, rill_str reason) {
   return rill__conn_ws_frame(c, RILL__WS_FIN | RILL__WS_CLOSE, payload, len);
 }
 
+/* What rooms hold back for the peers of |c| comes before an orderly end. */
+static void flush_rooms(rill_conn *c) {
+  for (rill__peer *p = c->peer; p != NULL; p = rill__peer_sibling(p))
+    for (rill__member *m = p->rooms; m != NULL; m = m->next)
+      rill__batch_flush(c->hub, m->room);
+}
+
 void rill__conn_ws_close(rill_conn *c, rill_cause cause, unsigned code,
                          rill_str reason) {
+  flush_rooms(c);
   hand_out(c);
   if (c->state != RILL__OPEN || !send_close(c, code, reason))
     return;

@@ -5,6 +5,7 @@
  * The question is a rill_request as every other, with the head of the
  * handshake, but without a conn of its own.
  */
+#include "hub/batch.h"
 #include "hub/conn.h"
 #include "hub/history.h"
 #include "hub/recover.h"
@@ -90,6 +91,15 @@ static void go_on(rill__session *s, rill__peer *p) {
   rill__conn_ready(c);
 }
 
+/* What its rooms hold back is in their rings, too: it must not come twice. */
+static void hand_out(rill__peer *p) {
+  rill_hub *hub = p->hub;
+
+  for (rill__member *m = p->rooms; m != NULL; m = m->next)
+    rill__batch_flush(hub, m->room);
+  rill__fanout_close(hub, &hub->fanout);
+}
+
 /*
  * A peer that may go on: its |*offset| is what its client knows.  Takes it
  * from a conn that has not noticed its end yet where the secret is new each
@@ -98,24 +108,34 @@ static void go_on(rill__session *s, rill__peer *p) {
 static rill__peer *returning(rill_request *req, rill_str user,
                              uint64_t *offset, bool *complete) {
   rill__session *s = req->session;
-  rill__peer *p = rill__voice_by_secret(s->hub, req->how.secret);
+  rill_hub *hub = s->hub;
+  rill__peer *p =
+      rill__recover_find(hub, req->space, req->how.secret, user);
+  uint64_t known;
 
   if (p != NULL && p->open && s->route->dialect == RILL_JSON &&
-      p->conn != s->conn && p->voice->space == req->space)
+      p->conn != s->conn)
     rill__conn_ws_cut(p->conn, RILL_CAUSE_EOF, "it has come back");
-  if (s->conn->state != RILL__OPEN)
+  if (p != NULL)
+    p = rill__recover_find(hub, req->space, req->how.secret, user);
+  if (p == NULL || !p->away)
     return NULL;
-  p = rill__recover_find(s->hub, req->space, req->how.secret, user);
-  if (p == NULL)
+  hand_out(p);
+  if (req->session == NULL || s->conn->state != RILL__OPEN)
     return NULL;
-  *offset = p->voice->since;
+  known = p->voice->since;
+  *offset = known;
   if (req->how.offset.len > 0 &&
-      !rill__offset_read(s->hub, req->how.offset, offset))
+      !rill__offset_read(hub, req->how.offset, offset))
     return NULL;
-  *complete = rill__history_complete(p, *offset, true);
+  if (*offset < known) /* what is older was not for it */
+    *offset = known;
+  known = *offset;
+  *offset = rill__history_fitting(p, known);
+  *complete = *offset == known && rill__history_complete(p, known, true);
   if (*complete || s->route->dialect == RILL_JSON)
     return p;
-  s->hub->metrics.recovered_gap_total++;
+  hub->metrics.recovered_gap_total++;
   rill__peer_give_up(p); /* for a stock client it is all or nothing */
   return NULL;
 }
@@ -216,7 +236,7 @@ void rill__connect_open(rill__peer *p) {
   req->session = NULL;
   req->hooked = false;
   if (c != NULL) /* a stream may be over already */
-    lend_head(c != NULL ? c->session : NULL, req);
+    lend_head(c->session, req);
   if (p->conn != NULL && p->conn->state == RILL__OPEN && !p->open) {
     rill__peer_opened(p);
     p->voice->since = hub->offset;
@@ -233,7 +253,7 @@ void rill__connect_open(rill__peer *p) {
     rill__peer_handled(p, rv);
   }
   if (c != NULL)
-    return_head(c != NULL ? c->session : NULL, req);
+    return_head(c->session, req);
   if (p->conn != NULL && p->voice->session != NULL)
     rill__session_forget_head(p->voice->session);
   rill__request_free(req);

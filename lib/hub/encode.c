@@ -167,6 +167,10 @@ static void write_sse(rill__bytes *out, const rill__item *e,
   if (e->offset.len > 0) {
     rill__bytes_str(out, "id: ");
     put(out, e->offset);
+    if (e->number > 0) { /* this outlives the epoch, where the room does */
+      put_char(out, '.');
+      rill__bytes_u64(out, e->number);
+    }
     put_char(out, '\n');
   }
   if (e->msg != NULL && e->msg->kind == RILL_TEXT) {

@@ -189,9 +189,11 @@ void rill__put_joined(rill_builder *b, rill_str room,
     rill_put_key(b, "at");
     rill_put_uint(b, c->last);
   }
+  if (c->epoch_len > 0)
+    rill_set_str(b, "epoch", (rill_str){c->epoch, c->epoch_len});
   if (!c->returns)
     return;
-  rill_set_bool(b, "recovered", c->gap_from == 0);
+  rill_set_bool(b, "recovered", c->gap_from == 0 && !c->stale);
   if (c->gap_from == 0)
     return;
   rill_put_key(b, "gap");
@@ -274,6 +276,7 @@ static int join(rill__peer *p, rill_value m, rill_str room, bool wants,
   int rv;
 
   how.returns = read_id(m, "since", &how.since);
+  rill__join_epoch(&how, rill_get_str(m, "epoch"));
   rv = rill__join_ask(p, room, &how);
   if (rv != 0)
     rill__envelope_joined(p, room, rv, &how, &none);

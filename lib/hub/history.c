@@ -21,19 +21,46 @@ size_t rill__offset_write(const rill_hub *hub, uint64_t offset, char *text) {
   return at;
 }
 
-bool rill__offset_read(const rill_hub *hub, rill_str text, uint64_t *offset) {
-  uint64_t n = 0;
-
-  if (text.len < 10 || text.len > 9 + 19 || text.ptr[8] != '-' ||
-      memcmp(text.ptr, hub->epoch, 8) != 0)
-    return false;
-  for (size_t i = 9; i < text.len; i++) {
+/* 1 to 19 digits. */
+static bool read_digits(rill_str text, uint64_t *n) {
+  *n = 0;
+  for (size_t i = 0; i < text.len; i++) {
     if (text.ptr[i] < '0' || text.ptr[i] > '9')
       return false;
-    n = n * 10 + (uint64_t)(text.ptr[i] - '0');
+    *n = *n * 10 + (uint64_t)(text.ptr[i] - '0');
   }
+  return text.len > 0 && text.len <= 19;
+}
+
+/* Cuts ".NUMBER" off |*text|; an empty string: there is none. */
+static rill_str cut_number(rill_str *text) {
+  const char *dot = text->len > 0 ? memchr(text->ptr, '.', text->len) : NULL;
+  rill_str number = {0};
+
+  if (dot == NULL)
+    return number;
+  number.len = text->len - (size_t)(dot + 1 - text->ptr);
+  number.ptr = dot + 1;
+  text->len = (size_t)(dot - text->ptr);
+  return number;
+}
+
+bool rill__offset_read(const rill_hub *hub, rill_str text, uint64_t *offset) {
+  uint64_t n;
+
+  cut_number(&text);
+  if (text.len < 10 || text.ptr[8] != '-' ||
+      memcmp(text.ptr, hub->epoch, 8) != 0 ||
+      !read_digits((rill_str){text.ptr + 9, text.len - 9}, &n))
+    return false;
+  if (n > hub->offset)
+    return false;
   *offset = n;
-  return n <= hub->offset;
+  return true;
+}
+
+bool rill__offset_number(rill_str text, uint64_t *number) {
+  return read_digits(cut_number(&text), number);
 }
 
 void rill__item_write(rill__bytes *out, const rill__item *item) {
@@ -167,17 +194,32 @@ void rill__ring_free(rill_hub *hub, rill__ring *r) {
   rill__free(&hub->alloc, r, sizeof *r);
 }
 
+/* Sets what |r| may keep; what is beyond it goes. */
+static void limit(rill_hub *hub, rill__ring *r, const rill_room_opts *o) {
+  r->most = o->history;
+  r->most_ms = o->history_ms;
+  r->most_bytes = o->history_bytes;
+  while (r->len > r->most || r->bytes > r->most_bytes)
+    drop_oldest(hub, r);
+}
+
+void rill__ring_limit(rill_hub *hub, rill__room *room) {
+  if (room->ring != NULL)
+    limit(hub, room->ring, &room->opts);
+}
+
 static rill__ring *ring_new(rill_hub *hub, rill__room *room) {
   const rill_limits *l = &hub->config.limits;
+  const rill_room_opts all = {.history = l->history_count,
+                              .history_ms = l->history_ms,
+                              .history_bytes = l->history_bytes};
   rill__ring *r = rill__calloc(&hub->alloc, sizeof *r);
 
   if (r == NULL)
     return NULL;
   rill__list_init(&r->link);
   r->room = room;
-  r->most = room != NULL ? room->opts.history : l->history_count;
-  r->most_ms = room != NULL ? room->opts.history_ms : l->history_ms;
-  r->most_bytes = room != NULL ? room->opts.history_bytes : l->history_bytes;
+  limit(hub, r, room != NULL ? &room->opts : &all);
   return r;
 }
 
@@ -290,6 +332,7 @@ bool rill__history_of_peer(const rill__peer *p) {
 
 typedef struct keeping {
   rill_hub *hub;
+  const rill__item *item;
   rill__space *space;
   rill__entry *entry;
 } keeping;
@@ -302,14 +345,19 @@ static void keep_for_peer(void *arg, rill__peer *p) {
     add(k->hub, &p->voice->ring, NULL, k->entry);
 }
 
+/* A durable room keeps what is published in it, and nothing else. */
+static bool keeps(const rill__room *r, const rill__item *item) {
+  return r->opts.history > 0 && (!r->opts.durable || item->number > 0);
+}
+
 /* Is anything that |to| names kept? */
-static bool is_kept(rill_hub *hub, rill__space *space, const rill_to *to) {
+static bool is_kept(rill_hub *hub, rill__space *space, const rill_to *to,
+                    const rill__item *item) {
   if (space->opts.recovery)
     return true;
   for (size_t i = 0; i < to->nrooms; i++) {
     rill__room *r = rill__room_find(space, to->rooms[i]);
-    if (r != NULL ? r->opts.history > 0
-                  : rill__room_remembers(hub, to->rooms[i]))
+    if (r != NULL ? keeps(r, item) : rill__room_remembers(hub, to->rooms[i]))
       return true;
   }
   return false;
@@ -326,7 +374,7 @@ static void keep(keeping *k, const rill_to *to) {
     if (r == NULL && rill__room_remembers(hub, to->rooms[i]) &&
         rill__name_check(hub, to->rooms[i]) == 0)
       r = rill__room_make(hub, k->space, to->rooms[i]);
-    if (r != NULL && r->opts.history > 0) {
+    if (r != NULL && keeps(r, k->item)) {
       add(hub, &r->ring, r, k->entry);
       rill__room_settle(hub, r);
     }
@@ -343,10 +391,10 @@ static void keep(keeping *k, const rill_to *to) {
 
 size_t rill__history_keep(rill_hub *hub, rill__space *space, const rill_to *to,
                           const rill__item *item, char *text) {
-  keeping k = {.hub = hub, .space = space};
+  keeping k = {.hub = hub, .space = space, .item = item};
 
   if (item->is_volatile || item->asks || rill__hub_seed(hub) != 0 ||
-      !is_kept(hub, space, to))
+      !is_kept(hub, space, to, item))
     return 0; /* without a seed nobody has ever been here */
   hub->offset++;
   k.entry = rill__entry_new(hub, to, item);
@@ -427,6 +475,38 @@ static bool is_for(const rill__peer *p, const rill__entry *e) {
         return false;
   }
   return true;
+}
+
+/* Does what is behind |offset| fit? Written out it is longer; twice, at most. */
+static bool fits(const rill__peer *p, uint64_t offset) {
+  const rill_limits *l = &p->hub->config.limits;
+  const rill__member *m = NULL;
+  const rill__ring *r;
+  uint64_t count = 0, bytes = 0;
+  int step = 0;
+
+  while ((r = ring_of(p, &m, &step)) != NULL) {
+    count += r->len - first_behind(r, offset);
+    for (uint32_t i = r->len; i > 0 && at(r, i - 1)->offset > offset; i--)
+      if ((bytes += at(r, i - 1)->size * 2u) > l->queue_bytes)
+        return false;
+  }
+  return count <= l->queue_count;
+}
+
+uint64_t rill__history_fitting(const rill__peer *p, uint64_t offset) {
+  uint64_t high = p->hub->offset;
+
+  if (offset >= high || fits(p, offset))
+    return offset;
+  while (high - offset > 1) { /* it does not fit behind |offset| */
+    uint64_t mid = offset + (high - offset) / 2;
+    if (fits(p, mid))
+      high = mid;
+    else
+      offset = mid;
+  }
+  return high;
 }
 
 /* The oldest entry behind |offset| in any of the rings. */

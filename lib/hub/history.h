@@ -44,6 +44,8 @@ typedef struct rill__ring {
  * it.  false: there is.
  */
 bool rill__ring_settle(rill_hub *hub, rill__room *room);
+/* The options of |room| have changed: they hold for what it keeps too. */
+void rill__ring_limit(rill_hub *hub, rill__room *room);
 /* NULL is fine.  A room's ring must not be freed while the room lives. */
 void rill__ring_free(rill_hub *hub, rill__ring *ring);
 
@@ -61,6 +63,8 @@ bool rill__history_of_peer(const rill__peer *p);
 
 /* |text| as an offset of this hub; false: it is none. */
 bool rill__offset_read(const rill_hub *hub, rill_str text, uint64_t *offset);
+/* The room's number behind it, which the stream of one room has. */
+bool rill__offset_number(rill_str text, uint64_t *number);
 size_t rill__offset_write(const rill_hub *hub, uint64_t offset, char *text);
 
 /*
@@ -69,6 +73,11 @@ size_t rill__offset_write(const rill_hub *hub, uint64_t offset, char *text);
  * the same name may have lost before they were made anew counts as well.
  */
 bool rill__history_complete(rill__peer *p, uint64_t offset, bool returns);
+/*
+ * The offset, not before |offset|, behind which there is no more for |p|
+ * than the queue of its conn takes.
+ */
+uint64_t rill__history_fitting(const rill__peer *p, uint64_t offset);
 /* Sends it to |p|, in order, as far as it has been kept. */
 void rill__history_replay(rill__peer *p, uint64_t offset);
 

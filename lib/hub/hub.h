@@ -104,6 +104,7 @@ struct rill_hub {
   rill_store *store;        /* NULL: nothing has been kept yet */
   rill__link works, works_done; /* operations of the store */
   size_t nworks;            /* of both lists */
+  uint64_t room_lives;
   bool remembers;           /* some room or space keeps or batches events */
   uint64_t history_lost;    /* the newest offset that was never kept */
   uint64_t history_gone;    /* the newest in a ring of a room that is gone */

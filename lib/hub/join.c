@@ -91,10 +91,12 @@ static void decide(rill__peer *p, rill__join *j, int verdict) {
     return;
   if (!j->how.returns) {
     j->status = rill__room_add(p, room_of(j));
+    if (j->status == 0 && j->client)
+      rill__room_stands(p, room_of(j), &j->caught_up);
     return;
   }
   j->serial = ++p->hub->next_join;
-  j->status = rill__catch_up(p, room_of(j), j->how.since, j->serial,
+  j->status = rill__catch_up(p, room_of(j), &j->how, j->serial,
                              &j->caught_up);
   if (j->status == RILL_LATER)
     j->state = JOIN_READ;

@@ -11,27 +11,42 @@
  * Where |returns|, it has heard what was published up to number |since|, and
  * hears the rest before the outcome.
  */
+#define RILL__EPOCH_MAX 32
 typedef struct rill__join_how {
   bool wants, returns;
   uint64_t id, since;
+  /* what |since| counts in, as the client was told; see rill__epoch_write */
+  bool has_epoch;
+  char epoch[RILL__EPOCH_MAX];
+  uint8_t epoch_len;
 } rill__join_how;
 int rill__join_ask(rill__peer *p, rill_str room, const rill__join_how *how);
 
+/* Takes over what the client says. */
+void rill__join_epoch(rill__join_how *how, rill_str epoch);
+
 /* What a client that returns is told of its room. */
 typedef struct rill__caught_up {
-  bool known;          /* |last| is the newest number */
+  char epoch[RILL__EPOCH_MAX];
+  uint8_t epoch_len;
+  bool known;          /* |last| is the newest number, |epoch| its epoch */
+  bool stale;          /* |since| was of another epoch: nothing was sent */
   bool returns;
   uint64_t last;
   uint64_t gap_from, gap_to; /* numbers that are gone; 0: none */
 } rill__caught_up;
 
 /*
- * catchup.c: reads what |p| has missed in |room| since |since| and sends it.
+ * catchup.c: reads what |p| has missed in |room| since how->since and sends it.
  * 0 where that has been done, with |*out|; RILL_LATER: |serial| is handed to
- * rill__join_read; negative: it cannot be read.  Makes it a member.
+ * rill__join_read, or 0 to rill__sse_caught_up; negative: it cannot be read.
+ * Makes it a member.
  */
-int rill__catch_up(rill__peer *p, rill_str room, uint64_t since,
+int rill__catch_up(rill__peer *p, rill_str room, const rill__join_how *how,
                    uint64_t serial, rill__caught_up *out);
+/* What is known without reading of a room that has been joined. */
+void rill__room_stands(const rill__peer *p, rill_str room,
+                       rill__caught_up *out);
 /* The store has answered for join |serial|: 0 or an error. */
 void rill__join_read(rill__peer *p, uint64_t serial, int status,
                      const rill__caught_up *out);

@@ -4,6 +4,7 @@
 
 #include "hub/address.h"
 #include "hub/ask.h"
+#include "hub/batch.h"
 #include "hub/recover.h"
 #include "hub/room.h"
 #include "hub/session.h"
@@ -129,7 +130,10 @@ void rill__peer_opened(rill__peer *p) {
   rill_hub *hub = p->hub;
   rill_conn *c = p->conn;
 
-  rill__fanout_close(hub, &hub->fanout); /* that was before its time */
+  /* that was before its time */
+  for (rill__member *m = p->rooms; m != NULL; m = m->next)
+    rill__batch_flush(hub, m->room);
+  rill__fanout_close(hub, &hub->fanout);
   if (p->conn == NULL)
     return;
   p->variant = c->variant;

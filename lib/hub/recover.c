@@ -71,7 +71,7 @@ rill__peer *rill__recover_find(rill_hub *hub, rill__space *space,
   rill__peer *p = rill__voice_by_secret(hub, secret);
   rill_str name = {0};
 
-  if (p == NULL || p->voice->space != space || !p->away)
+  if (p == NULL || p->voice->space != space || !(p->away || p->open))
     return NULL;
   if (p->user != NULL)
     name = rill__user_name(p);

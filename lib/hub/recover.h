@@ -21,8 +21,9 @@ bool rill__recoverable(const rill__peer *p, rill_cause cause);
 void rill__peer_leave(rill__peer *p, rill_cause cause, unsigned code,
                       unsigned sent, rill_str reason);
 /*
- * The peer that |secret| names, where it may go on with a conn in |space|
- * as |user|; NULL: there is none such.
+ * The peer that |secret| names, where it is in |space| as |user|: away, or
+ * (it has not been noticed that its conn is over) open.  NULL: there is none
+ * such.
  */
 rill__peer *rill__recover_find(rill_hub *hub, rill__space *space,
                                rill_str secret, rill_str user);

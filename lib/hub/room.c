@@ -94,6 +94,7 @@ static rill__room *room_new(rill_hub *hub, rill__space *space,
     return NULL;
   r->space = space;
   r->gone = hub->history_gone;
+  r->life = ++hub->room_lives;
   r->name_len = (uint32_t)name.len;
   memcpy(r->name, name.ptr, name.len);
   set_opts(hub, r);
@@ -175,6 +176,9 @@ int rill__room_add(rill__peer *p, rill_str name) {
     hub->metrics.limit_rooms_per_peer++;
     return RILL_ERR_LIMIT;
   }
+  r = rill__room_find(rill__peer_space(p), name);
+  if (r != NULL) /* what it holds back is not for who comes now */
+    rill__batch_flush(hub, r);
   rill__fanout_close(hub, &hub->fanout);
   if (!p->open && !p->joining) /* closed for being slow, just now */
     return RILL_ERR_CLOSED;
@@ -200,6 +204,7 @@ void rill__room_remove(rill__member *m) {
   rill_hub *hub = p->hub;
   rill__member **at = &p->rooms;
 
+  rill__batch_flush(hub, r);
   rill__fanout_close(hub, &hub->fanout);
   while (*at != m)
     at = &(*at)->next;
@@ -311,7 +316,12 @@ int rill_room_defaults(rill_hub *hub, const char *pattern,
   hub->remembers |= opts->history > 0 || opts->durable || opts->batch_ms > 0;
   rill__fanout_close(hub, &hub->fanout);
   for (rill__space *s = hub->spaces; s != NULL; s = s->next)
-    for (rill__room *room = s->rooms; room != NULL; room = room->hh.next)
+    for (rill__room *room = s->rooms; room != NULL; room = room->hh.next) {
+      bool kept = room->opts.history > 0;
       set_opts(hub, room);
+      rill__ring_limit(hub, room);
+      if (!kept && room->opts.history > 0)
+        room->gone = ++hub->offset; /* what was sent until now is lost */
+    }
   return 0;
 }

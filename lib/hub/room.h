@@ -24,6 +24,7 @@ struct rill__room {
   rill__mix mix; /* of its members, perhaps of some that have left */
   rill_room_opts opts;
   struct rill__ring *ring;   /* NULL: no history yet */
+  uint64_t life; /* which of the hub's rooms it is: never the same twice */
   uint64_t last; /* the number of the newest that was published, as known */
   uint64_t gone; /* hub->history_gone when it was made */
   struct rill__batch *batch; /* what is held back, where batch_ms is set */

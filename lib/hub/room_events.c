@@ -52,6 +52,7 @@ static int on_join(rill_peer peer, const rill_event *ev, void *arg) {
   (void)arg;
   how.since = rill_value_uint(since, UINT64_MAX);
   how.returns = how.since != UINT64_MAX;
+  rill__join_epoch(&how, rill_get_str(rill_event_arg(ev, 0), "epoch"));
   if (rill__sse_speaks(p))
     return rill_event_fail(ev, "join", "a stream's rooms are in its path");
   rv = rill__join_ask(p, room_of(ev), &how);

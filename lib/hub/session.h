@@ -149,6 +149,9 @@ int rill__sse_accept(rill_request *req, rill_str user);
 bool rill__sse_joined(rill__peer *p, int status);
 /* Begins the stream: the rooms are joined. */
 void rill__sse_open(rill__peer *p);
+/* What a stream has missed has been sent; 0, or why it has not. */
+void rill__sse_caught_up(rill__peer *p, int status,
+                         const rill__caught_up *out);
 void rill__sse_fail(rill__peer *p, uint64_t id, const char *code,
                     const char *message);
 bool rill__sse_speaks(const rill__peer *p);

@@ -12,7 +12,7 @@
 #include "hub/emit.h"
 #include "hub/event.h"
 #include "hub/history.h"
-#include "hub/join.h"
+#include "hub/room.h"
 #include "hub/session.h"
 
 /* The stream's end is at hand, of this side's will. */
@@ -53,15 +53,24 @@ static void write_head(rill_request *req, rill__bytes *out) {
   rill__http_end(out);
 }
 
-static void write_first(rill__peer *p, rill__bytes *out, uint64_t offset,
-                        bool recovered) {
+static void write_retry(const rill_hub *hub, rill__bytes *out) {
+  rill__bytes_str(out, "retry: ");
+  rill__bytes_u64(out, hub->config.limits.retry_ms);
+  rill__bytes_str(out, "\n");
+}
+
+/* The event "session", which says where the stream stands. */
+static void write_session(rill__peer *p, rill__bytes *out, uint64_t offset,
+                          uint64_t number, bool recovered) {
   const rill__voice *v = p->voice;
   char text[RILL__OFFSET_MAX];
 
-  rill__bytes_str(out, "retry: ");
-  rill__bytes_u64(out, p->hub->config.limits.retry_ms);
-  rill__bytes_str(out, "\nevent: session\nid: ");
+  rill__bytes_str(out, "event: session\nid: ");
   rill__bytes_add(out, text, rill__offset_write(p->hub, offset, text));
+  if (number > 0) {
+    rill__bytes_str(out, ".");
+    rill__bytes_u64(out, number);
+  }
   rill__bytes_str(out, "\ndata: {\"sid\":\"");
   rill__bytes_add(out, v->sid, RILL__SID);
   rill__bytes_str(out, "\",\"session\":\"");
@@ -79,43 +88,108 @@ static rill_str last_id(const rill_request *req) {
   return id;
 }
 
-/* All rooms are joined: the stream begins. */
-void rill__sse_open(rill__peer *p) {
-  rill_conn *c = p->conn;
-  rill_request *req = c->request;
-  rill_hub *hub = p->hub;
-  rill_str id = last_id(req);
-  uint64_t offset = hub->offset;
-  bool known = rill__offset_read(hub, id, &offset), recovered;
-  rill__bytes out;
-  bool ok;
+/* The one durable room of a stream, NULL where it has others as well. */
+static rill__room *durable_room(const rill__peer *p) {
+  rill__room *room = p->nrooms == 1 ? p->rooms->room : NULL;
+  return room != NULL && room->opts.durable ? room : NULL;
+}
 
-  recovered = known && rill__history_complete(p, offset, false);
-  if (known && recovered)
-    hub->metrics.recovered_total++;
-  else if (id.len > 0)
-    hub->metrics.recovered_gap_total++;
-  rill__bytes_init(&out, &hub->alloc);
-  write_head(req, &out);
-  write_first(p, &out, offset, recovered);
-  ok = !out.failed && rill__conn_write(c, out.data, out.len);
-  rill__bytes_finish(&out);
+/* The head is written: what follows are events. */
+static bool begin_stream(rill__peer *p, rill__bytes *out) {
+  rill_conn *c = p->conn;
+  bool ok = !out->failed && rill__conn_write(c, out->data, out->len);
+
+  rill__bytes_finish(out);
   if (!ok) {
     if (c->state != RILL__DEAD)
       rill__conn_ws_cut(c, RILL_CAUSE_NOMEM, "out of memory");
-    return;
+    return false;
   }
   p->joining = false;
-  req->answered = true;
+  c->request->answered = true;
+  p->voice->opening = c->request;
   c->request = NULL;
   rill__conn_opened(c);
   c->flags &= (uint16_t)~RILL__WATCH;
-  c->pinged = hub->now;
+  c->pinged = p->hub->now;
   rill__peer_opened(p);
   rill__conn_arm(c);
-  if (known)
-    rill__history_replay(p, offset);
-  p->voice->opening = req;
+  return true;
+}
+
+void rill__sse_caught_up(rill__peer *p, int status,
+                         const rill__caught_up *out) {
+  rill_hub *hub = p->hub;
+  rill__bytes text;
+  bool recovered;
+
+  if (p->conn == NULL || p->conn->state != RILL__OPEN)
+    return;
+  if (status != 0) { /* EventSource comes again with the same id */
+    rill__conn_ws_fail(p->conn, RILL_CAUSE_OVERLOAD, RILL_CLOSE_AGAIN,
+                       "the store failed");
+    return;
+  }
+  recovered = out->gap_from == 0 && !out->stale;
+  hub->metrics.recovered_total += recovered;
+  hub->metrics.recovered_gap_total += !recovered;
+  rill__bytes_init(&text, &hub->alloc);
+  write_session(p, &text, hub->offset, out->last, recovered);
+  if (!text.failed)
+    rill__conn_write(p->conn, text.data, text.len);
+  rill__bytes_finish(&text);
+}
+
+/* Reads from the store what is missed; the room is entered anew after it. */
+static void catch_up_from_store(rill__peer *p, rill__room *room,
+                                uint64_t number) {
+  rill__bytes name;
+  const rill__join_how how = {.returns = true, .since = number};
+  rill__caught_up none = {0};
+  rill_str s;
+  int rv = RILL_ERR_NOMEM;
+
+  rill__bytes_init(&name, &p->hub->alloc);
+  rill__bytes_add(&name, room->name, room->name_len);
+  s = (rill_str){(char *)name.data, name.len};
+  if (!name.failed) {
+    rill__room_remove(p->rooms);
+    rv = rill__catch_up(p, s, &how, 0, &none);
+  }
+  rill__bytes_finish(&name);
+  if (rv != RILL_LATER)
+    rill__sse_caught_up(p, rv, &none);
+}
+
+/* All rooms are joined: the stream begins. */
+void rill__sse_open(rill__peer *p) {
+  rill_hub *hub = p->hub;
+  rill_request *req = p->conn->request;
+  rill_str id = last_id(req);
+  uint64_t offset = hub->offset, number = 0;
+  bool known = rill__offset_read(hub, id, &offset);
+  bool recovered = known && rill__history_complete(p, offset, false);
+  rill__room *room = durable_room(p);
+  bool stored = !recovered && room != NULL && rill__offset_number(id, &number);
+  rill__bytes out;
+
+  rill__bytes_init(&out, &hub->alloc);
+  write_head(req, &out);
+  write_retry(hub, &out);
+  if (stored)
+    rill__bytes_str(&out, "\n");
+  else
+    write_session(p, &out, offset, room != NULL ? room->last : 0, recovered);
+  if (!begin_stream(p, &out))
+    return;
+  if (stored) {
+    catch_up_from_store(p, room, number);
+  } else {
+    hub->metrics.recovered_total += recovered;
+    hub->metrics.recovered_gap_total += !recovered && id.len > 0;
+    if (known)
+      rill__history_replay(p, offset);
+  }
   rill__connect_open(p);
 }
 
@@ -453,9 +527,8 @@ void rill__sse_request(rill_request *req) {
     rill__bytes out;
     rill__bytes_init(&out, &req->hub->alloc);
     write_head(req, &out);
-    rill__bytes_str(&out, "retry: ");
-    rill__bytes_u64(&out, req->hub->config.limits.retry_ms);
-    rill__bytes_str(&out, "\n\n");
+    write_retry(req->hub, &out);
+    rill__bytes_str(&out, "\n");
     rill__request_answer(req, &out, NULL, true);
   } else {
     req->asks = true;
