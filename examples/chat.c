@@ -1,554 +1,433 @@
 /*
- * chat.c - a chat server with rooms, and the page that goes with it.
+ * chat.c - a chat for every client there is: socket.io-client, plain
+ * WebSocket and readers of server-sent events meet in the same rooms.
  *
- * It shows the whole shape of a program on rill: a hub with its limits, a
- * route with its handlers, data of its own per peer, rooms, plain requests,
- * and a main loop.  Run it, open http://127.0.0.1:8080/ in two windows.
+ * Run it and open http://127.0.0.1:8080/ in two windows;
+ * http://127.0.0.1:8080/?read=lobby only reads.
  *
- * The protocol is made of lines; each is one WebSocket text message at /ws.
- * A NAME, ROOM, KEY or TAG is a word of 1 to 32 bytes, see is_word below.
+ * A client says who it is when it connects ("auth" of socket.io-client,
+ * "open" of the JSON envelope): {"name":NAME,"key":KEY}, where KEY is a secret
+ * of its own that keeps the name its own, or {"token":TOKEN} where the server
+ * has a --secret.  Who has no name may read.
  *
- *   from the client
- *     name NAME [KEY]      to be called NAME.  Who comes back after a lost
- *                          connection shows the same KEY, a secret of its
- *                          own choice, and gets its name back from the old
- *                          connection, which may not have ended yet.
- *     join ROOM            needs a name
- *     leave ROOM
- *     say ROOM TAG TEXT    TAG is the client's name for this message, TEXT
- *                          1 to 4000 bytes up to the end.  Who does not know
- *                          whether a message arrived sends it again under
- *                          the same TAG; who hears a TAG twice drops the
- *                          second.
- *     ping                 to see whether the connection is alive
- *
- *   from the server
- *     welcome ID           the connection is ready, and has this number
- *     named NAME           to who asked for a name
- *     renamed OLD NEW      to everybody who shares a room with them
- *     joined ROOM NAME     to the room, the new member included
- *     names ROOM NAME ...  then to the new member: who is here, in as many
- *                          lines as it takes
- *     left ROOM NAME       to the room, who leaves included
- *     said ROOM MILLIS TAG NAME TEXT
- *                          to the room, the sender included, for whom it is
- *                          the receipt.  MILLIS is the time of the server
- *                          since 1970.
- *     error WHY ABOUT      WHY is one of bad-line bad-word no-name
- *                          name-taken bad-room too-many-rooms bad-text;
- *                          ABOUT is the NAME, ROOM or TAG in question, or -
- *     pong
+ *   from a client                      and the answer, if it asks for one
+ *     chat:join {roomId}               {userId,roomId,members:[userId...],
+ *                                       messages:[as chat:message below...]}
+ *     chat:leave {roomId}
+ *     chat:message {roomId,text,tag}   {id,timestamp}; who does not know if
+ *                                      it arrived sends it again with the
+ *                                      same tag, and receivers drop doubles
+ *     chat:typing {roomId,isTyping}
+ *     presence:update {status}
+ *     notify {userId,text}
+ *   to clients
+ *     chat:joined {userId,roomId}      chat:left {userId,roomId}
+ *     chat:message {userId,roomId,text,tag,id,timestamp}
+ *     chat:typing {userId,roomId,isTyping}
+ *     presence:update {userId,status}  "online", "away" (its connection is
+ *                                      lost), "offline", or what it said
+ *     notification {userId,text}       to one user
  */
 #include <errno.h>
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include <rill/epoll.h>
-#include <rill/metrics.h>
-#include <rill/room.h>
+#include <rill/event.h>
+#include <rill/token.h>
+
+#include "words.h"
 
 enum {
-  WORD_BYTES = 32,
-  TEXT_BYTES = 4000,
-  /* the longest line is "said" */
-  LINE_BYTES = TEXT_BYTES + 4 * WORD_BYTES + 64,
-  /* that one guest may be in */
-  ROOMS = 16,
-  /* a close code; 4500 and above: do not come back by yourself */
-  CLOSE_REPLACED = 4500
+  ROOMS = 16, /* that one connection may be in */
+  KEPT = 500  /* messages, of all rooms together */
 };
 
-/* A guest is one connection: what rill_peer_data points to. */
-struct guest {
-  rill_peer peer;
-  char name[WORD_BYTES + 1]; /* empty until it has one */
-  char key[WORD_BYTES + 1];  /* empty: none */
-  struct guest *prev, *next;
-};
-
-/* Everything that the handlers share: the |arg| of the route. */
+/* What the handlers share: their |arg|. */
 struct chat {
   rill_hub *hub;
-  struct guest *guests;
+  char *secret; /* NULL: everybody is a guest */
+  bool verbose;
+  uint64_t next_id;
+  rill_builder *log[KEPT]; /* the message |id| is at id % KEPT */
 };
 
+/* The room of all who have a name; it is no word, so nobody can join it. */
+static const rill_str everybody = RILL_STR("*everybody");
+
+/* The argument of what is told of somebody; rill_put_end finishes it. */
+static rill_builder *about(rill_peer peer, rill_str room) {
+  rill_builder *b = rill_build(peer.hub);
+
+  rill_put_object(b);
+  rill_set_str(b, "userId", rill_peer_user(peer));
+  if (room.len > 0)
+    rill_set_str(b, "roomId", room);
+  return b;
+}
+
+static int is_same_user(rill_peer member, void *arg) {
+  const rill_peer *me = arg;
+
+  return !rill_peer_eq(member, *me) &&
+         rill_str_eq(rill_peer_user(member), rill_peer_user(*me));
+}
+
+/* That |me| comes or goes is news where its user has no other connection. */
+static bool is_news(rill_peer me, rill_str room) {
+  return rill_peer_user(me).len > 0 &&
+         rill_room_each(me.hub, room, is_same_user, &me) == 0;
+}
+
 /*
- * Words.  Room and user names are letters, digits, "-", "_", "." and what
- * other scripts have, but nothing that cannot be seen: the prefixes below
- * are the UTF-8 of control codes, spaces, and marks that change the
- * direction of writing.
+ * Nobody looks at what an emit of news returns: who is too slow for it has
+ * been closed by the hub, and on_close will come.
  */
-static bool is_word(rill_str word) {
-  static const char *const unseen[] = {"\xc2",         "\xe2\x80",
-                                       "\xe2\x81",     "\xe3\x80\x80",
-                                       "\xef\xbb\xbf", "\xf3\xa0"};
-  size_t i, k;
+static void tell_room(rill_peer me, rill_str room, const char *event) {
+  rill_builder *b = about(me, room);
 
-  if (word.len == 0 || word.len > WORD_BYTES)
-    return false;
-  for (i = 0; i < word.len; i++) {
-    unsigned char c = (unsigned char)word.ptr[i];
-    rill_str rest = {word.ptr + i, word.len - i};
-
-    if (c < 0x80 && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
-        !(c >= '0' && c <= '9') && c != '-' && c != '_' && c != '.')
-      return false;
-    for (k = 0; k < sizeof(unseen) / sizeof(unseen[0]); k++)
-      if (rill_str_starts(rest, unseen[k]))
-        return false;
-  }
-  return true;
+  rill_put_end(b);
+  if (is_news(me, room))
+    (void)rill_emit_others(me, room, event, b, NULL);
 }
 
-/* Text may have line breaks and tabs, and no other control codes. */
-static bool is_text(rill_str text) {
-  size_t i;
+static void tell_status(rill_peer me, rill_str status) {
+  rill_builder *b = about(me, rill_s(NULL));
 
-  if (text.len == 0 || text.len > TEXT_BYTES)
-    return false;
-  for (i = 0; i < text.len; i++) {
-    unsigned char c = (unsigned char)text.ptr[i];
-
-    if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
-      return false;
-  }
-  return true;
+  rill_set_str(b, "status", status);
+  rill_put_end(b);
+  (void)rill_emit_all(me.hub, "presence:update", b, NULL);
 }
 
-/* Takes the first word and the space behind it off |line|. */
-static rill_str next_word(rill_str *line) {
-  const char *space = line->len > 0 ? memchr(line->ptr, ' ', line->len) : NULL;
-  rill_str word = *line;
-
-  if (space == NULL) {
-    *line = (rill_str){NULL, 0};
-  } else {
-    word.len = (size_t)(space - line->ptr);
-    line->ptr += word.len + 1;
-    line->len -= word.len + 1;
-  }
-  return word;
-}
-
-static void copy_word(char out[WORD_BYTES + 1], rill_str word) {
-  if (word.len > 0)
-    memcpy(out, word.ptr, word.len);
-  out[word.len] = '\0';
-}
+struct guest {
+  rill_str name, key;
+};
 
 /* "Ann" and "ANN" are one name: two that look alike are a trap. */
-static bool same_name(rill_str a, rill_str b) {
-  size_t i;
+static int has_name(rill_peer member, void *arg) {
+  rill_str user = rill_peer_user(member);
+  const struct guest *g = arg;
 
-  if (a.len != b.len)
-    return false;
-  for (i = 0; i < a.len; i++) {
-    char x = a.ptr[i], y = b.ptr[i];
-
-    if (x >= 'A' && x <= 'Z')
-      x = (char)(x - 'A' + 'a');
-    if (y >= 'A' && y <= 'Z')
-      y = (char)(y - 'A' + 'a');
-    if (x != y)
-      return false;
-  }
-  return true;
+  return user.len == g->name.len &&
+         strncasecmp(user.ptr, g->name.ptr, user.len) == 0 &&
+         (g->key.len == 0 ||
+          !rill_str_eq(rill_s(rill_peer_data(member)), g->key));
 }
 
-/* For a rill_str as an argument of "%.*s". */
-#define ARG(str) (int)(str).len, (str).ptr
+static int authenticate(rill_request *req, void *arg) {
+  const struct chat *chat = arg;
+  rill_value auth = rill_request_auth(req);
+  struct guest g = {rill_get_str(auth, "name"), rill_get_str(auth, "key")};
 
-/*
- * tell sends a line to one guest, tell_rooms to all members of rooms, each
- * once, but for |except|, which may be NULL.
- *
- * Nobody looks at the result of tell: where a guest is leaving or too slow
- * for its line, the hub has closed it already, and on_close will come.
- */
-static void tell(struct guest *to, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static int tell_rooms(struct chat *chat, const rill_str *rooms, size_t nrooms,
-                      const struct guest *except, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
-
-static void tell(struct guest *to, const char *format, ...) {
-  char line[LINE_BYTES];
-  rill_msg msg;
-  va_list args;
-
-  va_start(args, format);
-  vsnprintf(line, sizeof(line), format, args);
-  va_end(args);
-  msg = rill_text(line);
-  (void)rill_send(to->peer, &msg);
+  if (chat->secret != NULL)
+    return rill_token_authenticate(req, chat->secret);
+  if (g.name.len > 0 && !is_word(g.name))
+    return rill_reject(req, 400, "bad-name");
+  if (rill_room_each(chat->hub, everybody, has_name, &g) != 0)
+    return rill_reject(req, 409, "name-taken");
+  return rill_accept(req, g.name);
 }
 
-static int tell_rooms(struct chat *chat, const rill_str *rooms, size_t nrooms,
-                      const struct guest *except, const char *format, ...) {
-  rill_to to = {.rooms = rooms, .nrooms = nrooms};
-  char line[LINE_BYTES];
-  rill_msg msg;
-  va_list args;
+/* For who joins without chat:join: streams of events may read every room. */
+static int authorize_join(rill_peer peer, rill_str room, void *arg) {
+  bool reads = rill_str_eq(rill_peer_transport(peer), rill_s("sse"));
 
-  if (except != NULL) {
-    to.except = &except->peer;
-    to.nexcept = 1;
-  }
-  va_start(args, format);
-  vsnprintf(line, sizeof(line), format, args);
-  va_end(args);
-  msg = rill_text(line);
-  return rill_send_to(chat->hub, &to, &msg);
+  (void)arg;
+  return reads && is_word(room) ? 0 : RILL_ERR_FORBIDDEN;
 }
 
-/* The rooms that a guest is in; they stay valid until it leaves one. */
-struct room_list {
-  rill_str rooms[ROOMS];
-  size_t count;
-};
-
-static int add_room(rill_str room, void *arg) {
-  struct room_list *list = arg;
-
-  list->rooms[list->count++] = room;
-  return list->count == ROOMS;
-}
-
-static struct room_list rooms_of(const struct guest *guest) {
-  struct room_list list = {.count = 0};
-
-  (void)rill_peer_rooms(guest->peer, add_room, &list);
-  return list;
-}
-
-/*
- * who_is_here tells |to| the members of a room: names are gathered until
- * the line is full, then the next line begins.
- */
-struct roll {
-  struct guest *to;
-  rill_str room;
-  size_t len;
-  char names[TEXT_BYTES];
-};
-
-static void tell_roll(struct roll *roll) {
-  if (roll->len > 0)
-    tell(roll->to, "names %.*s%.*s", ARG(roll->room), (int)roll->len,
-         roll->names);
-  roll->len = 0;
-}
-
-static int add_name(rill_peer peer, void *arg) {
-  const struct guest *member = rill_peer_data(peer);
-  struct roll *roll = arg;
-  size_t len = strlen(member->name);
-
-  if (len == 0) /* its name went to its newer connection */
-    return 0;
-  if (roll->len + 1 + len > sizeof(roll->names))
-    tell_roll(roll);
-  roll->names[roll->len] = ' ';
-  memcpy(roll->names + roll->len + 1, member->name, len);
-  roll->len += 1 + len;
-  return 0;
-}
-
-static void who_is_here(struct chat *chat, struct guest *to, rill_str room) {
-  struct roll roll = {.to = to, .room = room};
-
-  (void)rill_room_each(chat->hub, room, add_name, &roll);
-  tell_roll(&roll);
-}
-
-/*
- * give_up_name says goodbye in all rooms of a guest whose connection is
- * over, or has lost its name to a newer one.
- */
-static void give_up_name(struct chat *chat, struct guest *guest) {
-  struct room_list list = rooms_of(guest);
-  size_t i;
-
-  for (i = 0; i < list.count && guest->name[0] != '\0'; i++)
-    (void)tell_rooms(chat, &list.rooms[i], 1, guest, "left %.*s %s",
-                     ARG(list.rooms[i]), guest->name);
-  guest->name[0] = '\0';
-}
-
-static struct guest *find_guest(struct chat *chat, rill_str name) {
-  struct guest *guest;
-
-  for (guest = chat->guests; guest != NULL; guest = guest->next)
-    if (same_name(rill_s(guest->name), name))
-      return guest;
-  return NULL;
-}
-
-static int on_name(struct chat *chat, struct guest *me, rill_str line) {
-  rill_str name = next_word(&line), key = next_word(&line);
-  struct room_list list = rooms_of(me);
-  struct guest *holder;
-
-  if (!is_word(name) || (key.len > 0 && !is_word(key))) {
-    tell(me, "error bad-word -");
-    return 0;
-  }
-  holder = find_guest(chat, name);
-  if (holder != NULL && holder != me) {
-    if (key.len == 0 || !rill_str_eq(key, rill_s(holder->key))) {
-      tell(me, "error name-taken %.*s", ARG(name));
-      return 0;
-    }
-    give_up_name(chat, holder);
-    (void)rill_close(holder->peer, CLOSE_REPLACED, "a newer connection");
-  }
-  if (list.count > 0)
-    (void)tell_rooms(chat, list.rooms, list.count, me, "renamed %s %.*s",
-                     me->name, ARG(name));
-  copy_word(me->name, name);
-  copy_word(me->key, key);
-  tell(me, "named %s", me->name);
-  return 0;
-}
-
-static int on_join(struct chat *chat, struct guest *me, rill_str line) {
-  rill_str room = next_word(&line);
-  int rv;
-
-  if (!is_word(room)) {
-    tell(me, "error bad-word -");
-    return 0;
-  }
-  if (me->name[0] == '\0') {
-    tell(me, "error no-name %.*s", ARG(room));
-    return 0;
-  }
-  if (rill_in_room(me->peer, room))
-    return 0;
-  rv = rill_join(me->peer, room);
-  if (rv == RILL_ERR_LIMIT) {
-    tell(me, "error too-many-rooms %.*s", ARG(room));
-    return 0;
-  }
-  if (rv != 0)
-    return rv; /* closes the connection */
-  rv = tell_rooms(chat, &room, 1, NULL, "joined %.*s %s", ARG(room), me->name);
-  who_is_here(chat, me, room);
-  return rv;
-}
-
-static int on_leave(struct chat *chat, struct guest *me, rill_str line) {
-  rill_str room = next_word(&line);
-
-  if (!is_word(room)) {
-    tell(me, "error bad-word -");
-    return 0;
-  }
-  if (me->name[0] == '\0' || !rill_in_room(me->peer, room)) {
-    tell(me, "error bad-room %.*s", ARG(room));
-    return 0;
-  }
-  (void)tell_rooms(chat, &room, 1, NULL, "left %.*s %s", ARG(room), me->name);
-  return rill_leave(me->peer, room);
-}
-
-static int on_say(struct chat *chat, struct guest *me, rill_str line) {
-  rill_str room = next_word(&line), tag = next_word(&line);
-  struct timespec now = {0};
-
-  if (!is_word(tag)) {
-    tell(me, "error bad-word -");
-    return 0;
-  }
-  if (me->name[0] == '\0' || !rill_in_room(me->peer, room)) {
-    tell(me, "error bad-room %.*s", ARG(tag));
-    return 0;
-  }
-  if (!is_text(line)) {
-    tell(me, "error bad-text %.*s", ARG(tag));
-    return 0;
-  }
-  clock_gettime(CLOCK_REALTIME, &now);
-  return tell_rooms(chat, &room, 1, NULL, "said %.*s %lld %.*s %s %.*s",
-                    ARG(room),
-                    (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000,
-                    ARG(tag), me->name, ARG(line));
-}
-
-static int on_ping(struct chat *chat, struct guest *me, rill_str line) {
-  (void)chat;
-  (void)line;
-  tell(me, "pong");
-  return 0;
-}
-
-/* The handlers of the route. */
-
+/* The data of a peer is its key. */
 static int on_open(rill_peer peer, const rill_request *req, void *arg) {
-  struct chat *chat = arg;
-  struct guest *me = calloc(1, sizeof(*me));
+  rill_str key = rill_get_str(rill_request_auth(req), "key");
+  char *copy = key.len > 0 ? strndup(key.ptr, key.len) : NULL;
 
-  (void)req;
-  if (me == NULL)
-    return RILL_ERR_NOMEM;
-  me->peer = peer;
-  me->next = chat->guests;
-  if (me->next != NULL)
-    me->next->prev = me;
-  chat->guests = me;
-  (void)rill_peer_set_data(peer, me);
-  tell(me, "welcome %llu", (unsigned long long)rill_peer_id(peer));
+  (void)arg;
+  if (rill_peer_set_data(peer, copy) != 0 || (key.len > 0 && copy == NULL))
+    return RILL_ERR_NOMEM; /* closes the connection */
+  if (rill_peer_user(peer).len == 0)
+    return 0; /* a reader */
+  tell_status(peer, rill_s("online"));
+  return rill_join(peer, everybody);
+}
+
+/* A connection was lost; its peer stays in its rooms and may come back. */
+static int on_away(rill_peer peer, void *arg) {
+  (void)arg;
+  if (is_news(peer, everybody))
+    tell_status(peer, rill_s("away"));
   return 0;
 }
 
-static int on_message(rill_peer peer, const rill_msg *msg, void *arg) {
-  static const struct {
-    const char *word;
-    int (*run)(struct chat *chat, struct guest *me, rill_str line);
-  } commands[] = {{"name", on_name},
-                  {"join", on_join},
-                  {"leave", on_leave},
-                  {"say", on_say},
-                  {"ping", on_ping}};
-  rill_str line = {msg->data, msg->len};
-  struct guest *me = rill_peer_data(peer);
-  rill_str word;
-  size_t i;
-
-  if (msg->kind != RILL_TEXT) {
-    (void)rill_close(peer, RILL_CLOSE_UNSUPPORTED, "text only");
-    return 0;
-  }
-  word = next_word(&line);
-  for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-    if (rill_str_eq(word, rill_s(commands[i].word)))
-      return commands[i].run(arg, me, line);
-  tell(me, "error bad-line -");
+static int on_back(rill_peer peer, int missed, void *arg) {
+  (void)missed;
+  (void)arg;
+  if (is_news(peer, everybody))
+    tell_status(peer, rill_s("online"));
   return 0;
 }
 
-/* |arg| is the chat; the guest, and its place in the list, end here. */
+static int tell_left(rill_str room, void *arg) {
+  const rill_peer *peer = arg;
+
+  if (is_word(room))
+    tell_room(*peer, room, "chat:left");
+  else if (is_news(*peer, room))
+    tell_status(*peer, rill_s("offline"));
+  return 0;
+}
+
 static void on_close(rill_peer peer, const rill_closed *closed, void *arg) {
-  struct guest *me = rill_peer_data(peer);
-  struct chat *chat = arg;
+  const struct chat *chat = arg;
+  rill_str user = rill_peer_user(peer);
 
-  (void)closed;
-  if (me == NULL) /* there was no memory for it in on_open */
-    return;
-  give_up_name(chat, me);
-  if (me->next != NULL)
-    me->next->prev = me->prev;
-  if (me->prev != NULL)
-    me->prev->next = me->next;
+  if (chat->verbose)
+    fprintf(stderr, "%.*s: %s\n", (int)user.len, user.ptr,
+            rill_disconnect_reason(closed));
+  (void)rill_peer_rooms(peer, tell_left, &peer);
+  free(rill_peer_data(peer));
+}
+
+static rill_str room_of(const rill_event *ev) {
+  return rill_get_str(rill_event_arg(ev, 0), "roomId");
+}
+
+static int reply(const rill_event *ev, const rill_builder *args) {
+  int rv = rill_event_reply(ev, args);
+
+  return rv == RILL_ERR_STATE ? 0 : rv; /* no answer was wanted */
+}
+
+/* Every event passes here first. */
+static int before(rill_peer peer, const rill_event *ev, void *arg) {
+  rill_str user = rill_peer_user(peer), name = rill_event_name(ev);
+  const struct chat *chat = arg;
+  char args[200];
+
+  if (chat->verbose) {
+    (void)rill_value_json(rill_event_args(ev), args, sizeof(args));
+    fprintf(stderr, "%.*s: %.*s %s\n", (int)user.len, user.ptr,
+            (int)name.len, name.ptr, args);
+  }
+  if (rill_str_eq(name, rill_s("chat:join")))
+    return 0;
+  if (user.len == 0)
+    (void)rill_event_fail(ev, "no-name", "come back with a name");
+  else if (rill_str_starts(name, "chat:") &&
+           (!is_word(room_of(ev)) || !rill_in_room(peer, room_of(ev))))
+    (void)rill_event_fail(ev, "bad-room", "not in this room");
   else
-    chat->guests = me->next;
-  free(me);
+    return 0;
+  return RILL_STOP;
 }
 
-/* Plain requests: /health for whoever supervises this program. */
-static int on_health(rill_request *req, void *arg) {
-  const struct chat *chat = arg;
-  char body[64];
-  int len = snprintf(body, sizeof(body), "{\"status\":\"ok\",\"peers\":%zu}\n",
-                     rill_peers(chat->hub));
-  rill_response response = {
-      .type = "application/json", .body = body, .body_len = (size_t)len};
-
-  return rill_respond(req, &response);
+static int put_member(rill_peer peer, void *arg) {
+  if (rill_peer_user(peer).len > 0)
+    rill_put_str(arg, rill_peer_user(peer));
+  return 0;
 }
 
-/* /metrics in the text format of Prometheus. */
-static int on_metrics(rill_request *req, void *arg) {
-  const struct chat *chat = arg;
-  rill_response response = {.type = "text/plain; version=0.0.4"};
-  size_t size = rill_metrics_text(chat->hub, NULL, 0) + 1;
-  char *text = malloc(size);
+static int chat_join(rill_peer peer, const rill_event *ev, void *arg) {
+  struct chat *chat = arg;
+  rill_str room = room_of(ev);
+  rill_value msg;
+  rill_builder *b;
+  uint64_t id;
   int rv;
 
-  if (text == NULL)
-    return rill_reject(req, 503, "out of memory");
-  response.body_len = rill_metrics_text(chat->hub, text, size);
-  response.body = text;
-  rv = rill_respond(req, &response);
-  free(text);
-  return rv;
+  if (!is_word(room))
+    return rill_event_fail(ev, "bad-room", "not the name of a room");
+  if (!rill_in_room(peer, room)) {
+    rv = rill_join(peer, room);
+    if (rv != 0)
+      return rill_event_fail(ev, "not-joined", rill_strerror(rv));
+    tell_room(peer, room, "chat:joined");
+  }
+  b = about(peer, room);
+  rill_put_key(b, "members");
+  rill_put_array(b);
+  (void)rill_room_each(chat->hub, room, put_member, b);
+  rill_put_end(b);
+  rill_put_key(b, "messages");
+  rill_put_array(b);
+  for (id = chat->next_id; id < chat->next_id + KEPT; id++) {
+    if (chat->log[id % KEPT] == NULL)
+      continue;
+    msg = rill_value_at(rill_builder_value(chat->log[id % KEPT]), 0);
+    if (rill_str_eq(rill_get_str(msg, "roomId"), room))
+      rill_put_value(b, msg);
+  }
+  rill_put_end(b);
+  rill_put_end(b);
+  return reply(ev, b);
 }
 
-static int serve(const char *address, const char *web) {
-  static const rill_handlers handlers = {
-      .on_open = on_open, .on_message = on_message, .on_close = on_close};
-  struct chat chat = {NULL, NULL};
-  rill_route_opts opts = {.handlers = &handlers, .arg = &chat};
+static int chat_leave(rill_peer peer, const rill_event *ev, void *arg) {
+  (void)arg;
+  tell_room(peer, room_of(ev), "chat:left");
+  (void)rill_event_reply(ev, NULL);
+  return rill_leave(peer, room_of(ev));
+}
+
+/* Numbers a message, keeps it in the log, and sends it to its room. */
+static int chat_message(rill_peer peer, const rill_event *ev, void *arg) {
+  struct chat *chat = arg;
+  rill_value msg = rill_event_arg(ev, 0);
+  rill_builder **place = &chat->log[chat->next_id % KEPT], *b;
+  struct timespec now = {0};
+  int64_t timestamp;
+
+  if (!is_text(rill_get_str(msg, "text")))
+    return rill_event_fail(ev, "bad-text", "1 to 4000 bytes, no controls");
+  b = rill_builder_new(NULL, NULL);
+  if (b == NULL)
+    return rill_event_fail(ev, "not-sent", "try again");
+  clock_gettime(CLOCK_REALTIME, &now);
+  timestamp = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+  rill_put_object(b);
+  rill_set_str(b, "userId", rill_peer_user(peer));
+  rill_set_str(b, "roomId", room_of(ev));
+  rill_set_str(b, "text", rill_get_str(msg, "text"));
+  if (is_word(rill_get_str(msg, "tag")))
+    rill_set_str(b, "tag", rill_get_str(msg, "tag"));
+  rill_set_int(b, "id", (int64_t)chat->next_id);
+  rill_set_int(b, "timestamp", timestamp);
+  rill_put_end(b);
+  if (rill_emit_room(chat->hub, room_of(ev), "chat:message", b, NULL) != 0) {
+    rill_builder_free(b);
+    return rill_event_fail(ev, "not-sent", "try again");
+  }
+  rill_builder_free(*place);
+  *place = b;
+  b = rill_build(chat->hub);
+  rill_put_object(b);
+  rill_set_int(b, "id", (int64_t)chat->next_id++);
+  rill_set_int(b, "timestamp", timestamp);
+  rill_put_end(b);
+  return reply(ev, b);
+}
+
+static int chat_typing(rill_peer peer, const rill_event *ev, void *arg) {
+  static const rill_emit_opts opts = {.is_volatile = true};
+  rill_builder *b = about(peer, room_of(ev));
+
+  (void)arg;
+  rill_set_bool(b, "isTyping",
+                rill_get_bool(rill_event_arg(ev, 0), "isTyping", true));
+  rill_put_end(b);
+  (void)rill_emit_others(peer, room_of(ev), "chat:typing", b, &opts);
+  return 0;
+}
+
+static int presence_update(rill_peer peer, const rill_event *ev, void *arg) {
+  rill_str status = rill_get_str(rill_event_arg(ev, 0), "status");
+
+  (void)arg;
+  if (!is_word(status))
+    return rill_event_fail(ev, "bad-status", "a word is wanted");
+  tell_status(peer, status);
+  return 0;
+}
+
+static int notify(rill_peer peer, const rill_event *ev, void *arg) {
+  rill_value note = rill_event_arg(ev, 0);
+  rill_builder *b = about(peer, rill_s(NULL));
+
+  (void)arg;
+  if (!is_text(rill_get_str(note, "text")))
+    return rill_event_fail(ev, "bad-text", "1 to 4000 bytes, no controls");
+  rill_set_str(b, "text", rill_get_str(note, "text"));
+  rill_put_end(b);
+  (void)rill_emit_user(peer.hub, rill_get_str(note, "userId"), "notification",
+                       b, NULL);
+  return reply(ev, NULL);
+}
+
+/* Everything that the hub is told before it runs. */
+static int set_up(struct chat *chat, const char *web) {
+  static const rill_handlers handlers = {.on_open = on_open,
+                                         .on_away = on_away,
+                                         .on_back = on_back,
+                                         .on_close = on_close};
+  const rill_route_opts route = {.handlers = &handlers, .arg = chat};
+  const rill_space_opts space = {.recovery = true};
+  const rill_room_opts room = {.history = 100};
   rill_config config;
+  rill_hub *hub;
   int rv;
 
   rill_config_init(&config);
-  config.limits.message_bytes = 2 * LINE_BYTES; /* longer is no mistake */
-  config.limits.rooms_per_peer = ROOMS;
-
-  rv = rill_hub_new(&chat.hub, &config);
-  if (rv == 0)
-    rv = rill_route(chat.hub, "/ws", RILL_RAW, &opts);
-  if (rv == 0)
-    rv = rill_handle(chat.hub, "GET", "/health", on_health, &chat);
-  if (rv == 0)
-    rv = rill_handle(chat.hub, "GET", "/metrics", on_metrics, &chat);
-  if (rv == 0) {
-    rv = rill_route_files(chat.hub, "/", web);
-    if (rv != 0)
-      address = web; /* is what the complaint is about */
-  }
-  if (rv == 0)
-    rv = rill_epoll_serve(chat.hub, address);
-  if (rv != 0)
-    fprintf(stderr, "chat: %s: %s\n", address,
-            rv == RILL_ERR_IO ? strerror(errno) : rill_strerror(rv));
-
-  /* Freeing the hub runs no handler: who is still here goes now. */
-  rill_hub_free(chat.hub);
-  while (chat.guests != NULL) {
-    struct guest *next = chat.guests->next;
-
-    free(chat.guests);
-    chat.guests = next;
-  }
-  return rv != 0;
+  config.arg = chat;
+  config.authenticate = authenticate;
+  config.authorize_join = authorize_join;
+  config.limits.message_bytes = 8 * TEXT_BYTES; /* escaped, and the rest */
+  config.limits.rooms_per_peer = ROOMS + 1;
+  if ((rv = rill_hub_new(&hub, &config)) != 0)
+    return rv;
+  chat->hub = hub;
+  if ((rv = rill_route(hub, "/ws", RILL_JSON, &route)) != 0 ||
+      (rv = rill_route(hub, "/socket.io/", RILL_SOCKETIO, &route)) != 0 ||
+      (rv = rill_route(hub, "/events/:room", RILL_SSE, &route)) != 0 ||
+      (rv = rill_route_files(hub, "/", web)) != 0 ||
+      (rv = rill_space(hub, "/", &space)) != 0 ||
+      (rv = rill_room_defaults(hub, "*", &room)) != 0 ||
+      (rv = rill_before(hub, "/", before, chat)) != 0 ||
+      (rv = rill_throttle(hub, "/", "chat:message", 50, 5000, false)) != 0 ||
+      (rv = rill_throttle(hub, "/", "chat:typing", 5, 2000, true)) != 0 ||
+      (rv = rill_throttle(hub, "/", "presence:update", 5, 5000, true)) != 0 ||
+      (rv = rill_throttle(hub, "/", "notify", 5, 5000, false)) != 0 ||
+      (rv = rill_on(hub, "/", "chat:join", chat_join, chat)) != 0 ||
+      (rv = rill_on(hub, "/", "chat:leave", chat_leave, chat)) != 0 ||
+      (rv = rill_on(hub, "/", "chat:message", chat_message, chat)) != 0 ||
+      (rv = rill_on(hub, "/", "chat:typing", chat_typing, chat)) != 0 ||
+      (rv = rill_on(hub, "/", "presence:update", presence_update, chat)) != 0)
+    return rv;
+  return rill_on(hub, "/", "notify", notify, chat);
 }
 
 static const char usage[] =
-    "usage: chat [--listen ADDRESS] [--web DIR]\n"
+    "usage: chat [--listen ADDRESS] [--web DIR] [--secret TEXT] [--verbose]\n"
     "  --listen ADDRESS  tcp://HOST:PORT or unix:PATH\n"
     "                    (default tcp://127.0.0.1:8080)\n"
     "  --web DIR         the page (default examples/web/chat)\n"
-    "  --help            this text\n";
+    "  --secret TEXT     who comes needs a token signed with it\n"
+    "  --verbose         log every event\n";
 
 int main(int argc, char **argv) {
   static const struct option flags[] = {
       {"listen", required_argument, NULL, 'l'},
       {"web", required_argument, NULL, 'w'},
+      {"secret", required_argument, NULL, 's'},
+      {"verbose", no_argument, NULL, 'v'},
       {"help", no_argument, NULL, 'h'},
       {NULL, 0, NULL, 0}};
-  const char *address = "tcp://127.0.0.1:8080";
-  const char *web = "examples/web/chat";
-  int flag;
+  const char *address = "tcp://127.0.0.1:8080", *web = "examples/web/chat";
+  struct chat chat = {.next_id = 1};
+  int flag, rv, i;
 
   while ((flag = getopt_long(argc, argv, "", flags, NULL)) != -1) {
-    if (flag == 'l') {
+    if (flag == 'l')
       address = optarg;
-    } else if (flag == 'w') {
+    else if (flag == 'w')
       web = optarg;
-    } else {
-      fputs(usage, flag == 'h' ? stdout : stderr);
-      return flag == 'h' ? 0 : 2;
-    }
+    else if (flag == 's')
+      chat.secret = optarg;
+    else if (flag == 'v')
+      chat.verbose = true;
+    else
+      return fputs(usage, flag == 'h' ? stdout : stderr), flag != 'h';
   }
-  if (optind < argc) {
-    fputs(usage, stderr);
-    return 2;
-  }
-  return serve(address, web);
+  rv = set_up(&chat, web);
+  if (rv == 0)
+    rv = rill_epoll_serve(chat.hub, web = address); /* drains on SIGTERM */
+  if (rv != 0)
+    fprintf(stderr, "chat: %s: %s\n", web,
+            rv == RILL_ERR_IO ? strerror(errno) : rill_strerror(rv));
+  rill_hub_free(chat.hub);
+  for (i = 0; i < KEPT; i++)
+    rill_builder_free(chat.log[i]);
+  return rv != 0;
 }

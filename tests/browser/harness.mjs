@@ -1,6 +1,6 @@
 /*
- * harness.mjs - the chat server as a child process, a TCP proxy that can
- * lose a connection in several ways, and pages of one browser.
+ * harness.mjs - a server among the examples as a child process, a TCP proxy
+ * that can lose a connection in several ways, and pages of one browser.
  */
 import {spawn} from 'node:child_process';
 import {once} from 'node:events';
@@ -24,16 +24,17 @@ export async function freePort() {
   return port;
 }
 
-/* Runs build/examples/chat until stop(), which checks its exit status. */
-export async function startChat(port) {
-  const child = spawn(path.join(build, 'examples/chat'),
+/* Runs build/examples/NAME until stop(), which checks its exit status. */
+export async function start(name, port) {
+  const child = spawn(path.join(build, 'examples', name),
     ['--listen', `tcp://127.0.0.1:${port}`, '--web',
-      path.join(root, 'examples/web/chat')],
+      path.join(root, 'examples/web', name)],
     {stdio: ['ignore', 'pipe', 'inherit']});
   const exited = once(child, 'exit');
   const lines = createInterface({input: child.stdout});
-  const [line] = await Promise.race([once(lines, 'line'),
-    exited.then(() => { throw new Error('chat ended before it listened'); })]);
+  const [line] = await Promise.race([once(lines, 'line'), exited.then(() => {
+    throw new Error(name + ' ended before it listened');
+  })]);
 
   if (!line.startsWith('listening on '))
     throw new Error('unexpected: ' + line);
@@ -43,7 +44,7 @@ export async function startChat(port) {
       child.kill('SIGTERM');
       const [status, signal] = await exited;
       if (status !== 0)
-        throw new Error(`chat ended with ${status ?? signal}`);
+        throw new Error(`${name} ended with ${status ?? signal}`);
     },
     kill() {
       child.kill('SIGKILL');
@@ -52,7 +53,7 @@ export async function startChat(port) {
 }
 
 /*
- * A proxy in front of the chat.  cut() ends all connections and refuses new
+ * A proxy in front of a server.  cut() ends all connections and refuses new
  * ones, heal() takes them again.  deafen() swallows what the server says;
  * orphan() ends the page's side only, so that the server goes on believing
  * in connections that are gone.
@@ -80,22 +81,22 @@ export class Proxy {
   }
 
   #accept(page) {
-    const chat = net.connect(this.#target, '127.0.0.1');
-    const pair = {page, chat, orphan: false};
+    const server = net.connect(this.#target, '127.0.0.1');
+    const pair = {page, server, orphan: false};
 
     this.#pairs.add(pair);
-    page.on('data', (bytes) => chat.write(bytes));
-    chat.on('data', (bytes) => {
+    page.on('data', (bytes) => server.write(bytes));
+    server.on('data', (bytes) => {
       if (!this.#deaf && !pair.orphan)
         page.write(bytes);
     });
     page.on('error', () => {});
-    chat.on('error', () => {});
+    server.on('error', () => {});
     page.on('close', () => {
       if (!pair.orphan)
-        chat.destroy();
+        server.destroy();
     });
-    chat.on('close', () => {
+    server.on('close', () => {
       page.destroy();
       this.#pairs.delete(pair);
     });
@@ -112,9 +113,9 @@ export class Proxy {
 
   cut() {
     this.#refuse();
-    for (const {page, chat} of this.#pairs) {
+    for (const {page, server} of this.#pairs) {
       page.destroy();
-      chat.destroy();
+      server.destroy();
     }
   }
 

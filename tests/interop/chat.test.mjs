@@ -1,215 +1,593 @@
 /*
- * chat.test.mjs - the protocol of build/examples/chat, line by line.
+ * chat.test.mjs - build/examples/chat with the clients that it is for:
+ * socket.io-client, plain WebSocket (npm ws), npm eventsource and fetch.
  */
 import assert from 'node:assert/strict';
+import {spawn} from 'node:child_process';
+import {createHmac} from 'node:crypto';
 import {once} from 'node:events';
-import {after, before, test} from 'node:test';
+import {Agent} from 'node:http';
+import path from 'node:path';
+import {after, afterEach, before, test} from 'node:test';
+import {setTimeout as delay} from 'node:timers/promises';
+import {EventSource} from 'eventsource';
+import {io} from 'socket.io-client';
 import WebSocket from 'ws';
-import {startExample} from './harness.mjs';
+import {build, freePort, root, startExample} from './harness.mjs';
 
 let server;
+let clients = [];
 
 before(async () => {
   server = await startExample('chat');
 });
 after(() => server.stop());
+afterEach(async () => {
+  await Promise.all(clients.splice(0).map((client) => client.end()));
+});
 
-/* A guest keeps all lines; |heard| gives those since it was last asked. */
-class Guest {
-  #lines = [];
-  #pongs = 0;
+/* What every client has: the events that came, and a way to wait for one. */
+class Client {
+  events = [];
+  #waiting = [];
 
-  static open(name, ...rooms) {
-    return Guest.from('127.0.0.1', name, ...rooms);
+  static async open(...args) {
+    const client = new this(...args);
+
+    clients.push(client);
+    await client.opened;
+    return client;
   }
 
-  static async from(localAddress, name, ...rooms) {
-    const guest = new Guest();
+  took(name, data) {
+    this.events.push([name, data]);
+    this.#waiting = this.#waiting.filter((check) => !check());
+  }
 
-    guest.socket = new WebSocket(`ws://127.0.0.1:${server.port}/ws`,
-      {localAddress});
-    guest.closed = once(guest.socket, 'close')
-      .then(([code, reason]) => `${code} ${reason}`);
-    guest.socket.on('message', (data) => {
-      const line = data.toString();
-      if (line === 'pong')
-        guest.socket.emit('line-pong', ++guest.#pongs);
-      else
-        guest.#lines.push(line);
+  /* The newest event |name| that |fits|, now or within two seconds. */
+  hears(name, fits = () => true) {
+    const found = () => this.events.findLast(([other, data]) =>
+      other === name && fits(data));
+
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(
+        `no ${name}, but ${JSON.stringify(this.events)}`)), 2000);
+      const check = () => {
+        const event = found();
+        if (event) {
+          clearTimeout(timer);
+          resolve(event[1]);
+        }
+        return Boolean(event);
+      };
+      if (!check())
+        this.#waiting.push(check);
     });
-    await once(guest.socket, 'open');
-    if (name)
-      guest.send('name ' + name);
-    for (const room of rooms)
-      guest.send('join ' + room);
-    await guest.heard();
-    return guest;
   }
 
-  send(...lines) {
-    for (const line of lines)
-      this.socket.send(line);
+  /* All events of a name. */
+  all(name) {
+    return this.events.filter(([other]) => other === name)
+      .map(([, data]) => data);
   }
 
-  /* What the server had to say until it answers a ping. */
-  async heard() {
-    const pong = once(this.socket, 'line-pong');
-
-    this.send('ping');
-    await pong;
-    return this.#lines.splice(0);
+  async join(roomId) {
+    return this.ask('chat:join', {roomId});
   }
 
-  async leave() {
-    this.socket.close();
+  say(roomId, text, tag) {
+    return this.ask('chat:message', {roomId, text, tag});
+  }
+
+  /* The code of the error that an event is answered with. */
+  async fails(event, data) {
+    const answer = await this.ask(event, data);
+
+    assert.ok(answer.error, 'an error: ' + JSON.stringify(answer));
+    return answer.error.code;
+  }
+}
+
+/*
+ * No address may connect more than 40 times in a moment, so each client has
+ * one of its own.
+ */
+let addresses = 256;
+const address = () => `127.0.${++addresses >> 8}.${addresses & 255}`;
+
+/* The envelope of rill-protocol(7) on a plain WebSocket. */
+class Plain extends Client {
+  #id = 0;
+  #answers = new Map();
+
+  constructor(auth = {}, {resume, offset, port = server.port} = {}) {
+    super();
+    this.socket = new WebSocket(`ws://127.0.0.1:${port}/ws`,
+      {localAddress: address()});
+    this.closed = once(this.socket, 'close')
+      .then(([code, reason]) => `${code} ${reason}`);
+    this.opened = new Promise((resolve) => { this.isOpen = resolve; });
+    this.socket.on('open', () => this.send({open: auth, resume, offset}));
+    this.socket.on('message', (data) => this.#message(JSON.parse(data)));
+    this.socket.on('error', () => {});
+  }
+
+  send(message) {
+    this.socket.send(JSON.stringify(message));
+  }
+
+  #message(message) {
+    this.offset = message.offset ?? this.offset;
+    if (message.open || (message.error && !this.welcome)) {
+      this.welcome = message;
+      this.isOpen();
+    } else if (message.event) {
+      this.took(message.event, message.args[0]);
+    } else if (message.ack) {
+      this.#answers.get(message.ack)(message.error ?
+        {error: message.error} : message.args[0] ?? {});
+    } else {
+      this.took('', message);
+    }
+  }
+
+  tell(event, data) {
+    this.send({event, args: [data]});
+  }
+
+  ask(event, data) {
+    assert.ok(this.welcome.open, JSON.stringify(this.welcome));
+    return new Promise((resolve) => {
+      this.#answers.set(++this.#id, resolve);
+      this.send({event, args: [data], id: this.#id});
+    });
+  }
+
+  /* The connection is lost. */
+  cut() {
+    this.socket.terminate();
+  }
+
+  async end() {
+    this.socket.close(1000); /* that is: to leave */
     await this.closed;
   }
 }
 
-const all = (...guests) => Promise.all(guests.map((guest) => guest.heard()));
+/* The stock client. */
+class SocketIo extends Client {
+  constructor(auth = {}, {port = server.port, ...options} = {}) {
+    super();
+    this.socket = io(`http://127.0.0.1:${port}`, {auth, forceNew: true,
+      reconnection: false, transports: ['websocket'],
+      agent: new Agent({localAddress: address()}), ...options});
+    this.opened = new Promise((resolve) => {
+      this.socket.once('connect', resolve);
+      this.socket.once('connect_error', (error) => {
+        this.error = error;
+        resolve();
+      });
+    });
+    this.socket.onAny((name, data) => this.took(name, data));
+  }
 
-test('a visit, line by line', async () => {
-  const ann = await Guest.open();
-  const ben = await Guest.open('Ben', 'visit');
+  tell(event, data) {
+    this.socket.emit(event, data);
+  }
 
-  ann.send('name Ann', 'join visit');
-  let [heard, other] = [await ann.heard(), await ben.heard()];
-  assert.deepEqual(heard.slice(0, 2), ['named Ann', 'joined visit Ann']);
-  assert.match(heard[2], /^names visit (Ann Ben|Ben Ann)$/);
-  assert.equal(heard.length, 3);
-  assert.deepEqual(other, ['joined visit Ann']);
+  async ask(event, data) {
+    return (await this.socket.timeout(2000).emitWithAck(event, data)) ?? {};
+  }
 
-  ann.send('say visit tag-1 Hello,  Ben\nhow are you?');
-  [heard, other] = [await ann.heard(), await ben.heard()];
-  assert.deepEqual(heard, other);
-  assert.equal(heard.length, 1);
-  const [, millis] = heard[0].match(
-    /^said visit (\d+) tag-1 Ann Hello, {2}Ben\nhow are you\?$/);
-  assert.ok(Math.abs(Number(millis) - Date.now()) < 5000);
+  end() {
+    this.socket.disconnect();
+  }
+}
 
-  ann.send('leave visit');
-  assert.deepEqual(await ann.heard(), ['left visit Ann']);
-  assert.deepEqual(await ben.heard(), ['left visit Ann']);
-  ann.send('say visit tag-2 anybody?', 'leave visit');
-  assert.deepEqual(await ann.heard(),
-    ['error bad-room tag-2', 'error bad-room visit']);
-  assert.deepEqual(await ben.heard(), []);
-  await ann.leave();
-  await ben.leave();
+/* A stream of events, and POSTs for the other direction. */
+class Reader extends Client {
+  constructor(room, {port = server.port, search = ''} = {}) {
+    super();
+    this.url = `http://127.0.0.1:${port}/events/${room}${search}`;
+    this.source = new EventSource(this.url);
+    this.opened = new Promise((resolve) => {
+      this.source.addEventListener('session', (event) => {
+        this.session = JSON.parse(event.data);
+        resolve();
+      });
+      this.source.onerror = (error) => {
+        this.error = error;
+        resolve();
+      };
+    });
+    for (const name of ['chat:joined', 'chat:left', 'chat:message',
+      'chat:typing', 'presence:update', 'notification'])
+      this.source.addEventListener(name, (event) =>
+        this.took(name, JSON.parse(event.data)));
+  }
+
+  async ask(event, data) {
+    const response = await fetch(this.url, {method: 'POST',
+      body: JSON.stringify({event, args: [data],
+        session: this.session.session})});
+    const answer = await response.json();
+
+    return answer.error ? answer : answer.args[0] ?? {};
+  }
+
+  end() {
+    this.source.close();
+  }
+}
+
+const guest = (name) => Plain.open({name});
+
+test('every client in one room', async () => {
+  const plain = await guest('Plain');
+  const socket = await SocketIo.open({name: 'Socket'});
+  const polling = await SocketIo.open({name: 'Polling'},
+    {transports: ['polling']});
+  const upgraded = await SocketIo.open({name: 'Upgraded'},
+    {transports: ['polling', 'websocket']});
+  const reader = await Reader.open('mixed');
+  const writers = [plain, socket, polling, upgraded];
+  const everybody = [...writers, reader];
+
+  for (const writer of writers)
+    await writer.join('mixed');
+  for (const [i, writer] of writers.entries()) {
+    const receipt = await writer.say('mixed', `from ${i} \u{1f600}`, 'tag' + i);
+    assert.deepEqual(Object.keys(receipt), ['id', 'timestamp']);
+    assert.ok(Math.abs(receipt.timestamp - Date.now()) < 5000);
+  }
+  for (const client of everybody)
+    await client.hears('chat:message', ({tag}) => tag === 'tag3');
+  for (const client of everybody)
+    assert.deepEqual(client.all('chat:message'), plain.all('chat:message'));
+  assert.deepEqual(plain.all('chat:message').map(({userId}) => userId),
+    ['Plain', 'Socket', 'Polling', 'Upgraded']);
+  assert.deepEqual(reader.all('chat:joined').map(({userId}) => userId),
+    ['Plain', 'Socket', 'Polling', 'Upgraded']);
+  assert.equal(plain.all('chat:message')[0].text, 'from 0 \u{1f600}');
+
+  /* the stock client leaves, and says so */
+  socket.socket.disconnect();
+  for (const client of [plain, polling, upgraded, reader])
+    assert.deepEqual(await client.hears('chat:left'),
+      {userId: 'Socket', roomId: 'mixed'});
+  await plain.hears('presence:update', ({userId, status}) =>
+    userId === 'Socket' && status === 'offline');
 });
 
-test('who shares two rooms hears of a new name once', async () => {
-  const ann = await Guest.open('Ann', 'one', 'two');
-  const ben = await Guest.open('Ben', 'one', 'two');
-  const cem = await Guest.open('Cem', 'three');
+test('a visit, event by event', async () => {
+  const ben = await guest('Ben');
+  const ann = await guest('Ann');
 
-  await all(ann, ben, cem);
-  ann.send('name Anna');
-  assert.deepEqual(await ann.heard(), ['named Anna']);
-  assert.deepEqual(await ben.heard(), ['renamed Ann Anna']);
-  assert.deepEqual(await cem.heard(), []);
+  assert.deepEqual(await ben.join('visit'),
+    {userId: 'Ben', roomId: 'visit', members: ['Ben'], messages: []});
+  const receipt = await ben.say('visit', 'Hello,  Ann\nhow are you?', 'a-tag');
+  const said = {userId: 'Ben', roomId: 'visit',
+    text: 'Hello,  Ann\nhow are you?', tag: 'a-tag', ...receipt};
+  assert.deepEqual(ben.all('chat:message'), [said]);
 
-  await ann.leave();
-  assert.deepEqual((await ben.heard()).sort(),
-    ['left one Anna', 'left two Anna']);
-  await ben.leave();
-  await cem.leave();
+  const {members, messages} = await ann.join('visit');
+  assert.deepEqual(members.sort(), ['Ann', 'Ben']);
+  assert.deepEqual(messages, [said]);
+  assert.deepEqual(await ben.hears('chat:joined'),
+    {userId: 'Ann', roomId: 'visit'});
+  await ann.join('visit');
+  assert.equal(ben.all('chat:joined').length, 1);
+  assert.deepEqual(ann.all('chat:joined'), []);
+
+  assert.deepEqual(await ann.ask('chat:leave', {roomId: 'visit'}), {});
+  assert.deepEqual(await ben.hears('chat:left'),
+    {userId: 'Ann', roomId: 'visit'});
+  assert.equal(await ann.fails('chat:message',
+    {roomId: 'visit', text: 'anybody?'}), 'bad-room');
+  assert.equal(await ann.fails('chat:leave', {roomId: 'visit'}), 'bad-room');
+  assert.equal(await ann.fails('chat:typing', {roomId: 'visit'}), 'bad-room');
+
+  /* without an answer */
+  ann.tell('chat:join', {roomId: 'visit'});
+  ann.tell('chat:message', {roomId: 'visit', text: 'back'});
+  const back = await ben.hears('chat:message', ({text}) => text === 'back');
+  assert.equal(back.id, receipt.id + 1);
+  assert.ok(!('tag' in back));
 });
 
-test('a key gets a name back, and nothing else does', async () => {
-  const ben = await Guest.open('Ben', 'home');
-  const ann = await Guest.open('Ann secret', 'home');
-  const again = await Guest.open();
+test('typing, presence and notifications reach whom they are for', async () => {
+  const ann = await guest('Ann');
+  const ben = await SocketIo.open({name: 'Ben', key: 'k'});
+  const twin = await Plain.open({name: 'Ben', key: 'k'});
+  const cem = await guest('Cem');
 
-  await ben.heard();
-  again.send('name ann wrong', 'name Ann', 'name Ann secret2');
-  assert.deepEqual(await again.heard(), ['error name-taken ann',
-    'error name-taken Ann', 'error name-taken Ann']);
-  again.send('name Ann secret', 'join home');
-  assert.equal(await ann.closed, '4500 a newer connection');
-  const heard = await again.heard();
-  assert.deepEqual(heard.slice(0, 2), ['named Ann', 'joined home Ann']);
-  assert.equal(heard[2].split(' ').filter((name) => name === 'Ann').length, 1);
-  assert.deepEqual(await ben.heard(), ['left home Ann', 'joined home Ann']);
-  await again.leave();
-  assert.deepEqual(await ben.heard(), ['left home Ann']);
-  await ben.leave();
+  for (const client of [ann, ben, twin])
+    await client.join('here');
+  await cem.join('elsewhere');
+  await ann.tell('chat:typing', {roomId: 'here', isTyping: true});
+  for (const client of [ben, twin])
+    assert.deepEqual(await client.hears('chat:typing'),
+      {userId: 'Ann', roomId: 'here', isTyping: true});
+  await ann.tell('presence:update', {status: 'busy'});
+  for (const client of [ann, ben, twin, cem])
+    assert.deepEqual(await client.hears('presence:update',
+      ({status}) => status === 'busy'), {userId: 'Ann', status: 'busy'});
+  await ann.ask('notify', {userId: 'Ben', text: 'lunch?'});
+  for (const client of [ben, twin])
+    assert.deepEqual(await client.hears('notification'),
+      {userId: 'Ann', text: 'lunch?'});
+
+  assert.deepEqual(ann.all('chat:typing'), []);
+  assert.deepEqual(cem.all('chat:typing'), []);
+  assert.deepEqual(cem.all('notification'), []);
+  assert.equal(await ann.fails('presence:update', {status: 'a b'}),
+    'bad-status');
+
+  /* who goes with one of two connections has not gone */
+  await twin.end();
+  await delay(50);
+  assert.ok(!ann.all('presence:update').some(({userId, status}) =>
+    userId === 'Ben' && status !== 'online'));
+  assert.deepEqual(ann.all('chat:left'), []);
 });
 
-test('words and texts have their limits', async () => {
-  const guest = await Guest.open();
-  const word = 'w'.repeat(32);
-  const check = async (line, ...answers) => {
-    guest.send(line);
-    assert.deepEqual(await guest.heard(), answers, JSON.stringify(line));
+test('a name belongs to who has its key', async () => {
+  const ann = await Plain.open({name: 'Ann', key: 'secret'});
+  const refused = {open: undefined,
+    error: {code: 'refused', message: 'name-taken'}};
+
+  for (const auth of [{name: 'Ann'}, {name: 'ann', key: 'wrong'},
+    {name: 'ANN', key: ''}]) {
+    const other = await Plain.open(auth);
+    assert.deepEqual({open: undefined, ...other.welcome}, refused);
+    assert.match(await other.closed, /^45\d\d /);
+    const socket = await SocketIo.open(auth);
+    assert.equal(socket.error.message, 'name-taken');
+  }
+  for (const name of ['w'.repeat(33), 'a/b', 'a\u00a0b', 'a\u200bb',
+    'a\u202eb', '\ufeff', '\u3000', 'a\0b', 'a\tb', '<b>', 'a b']) {
+    const other = await guest(name);
+    assert.equal(other.welcome.error?.message, 'bad-name', name);
+  }
+  for (const name of ['x', 'w'.repeat(32), 'Jörg', '李雷', 'a-b_c.d', '😀'])
+    assert.ok((await guest(name)).welcome.open, name);
+
+  const again = await Plain.open({name: 'Ann', key: 'secret'});
+  assert.ok(again.welcome.open);
+  assert.equal((await again.join('x')).userId, 'Ann');
+  await ann.end();
+});
+
+test('who was cut off comes back and has missed nothing', async () => {
+  const ann = await guest('Ann');
+  const ben = await Plain.open({name: 'Ben', key: 'k'});
+
+  await ann.join('cut');
+  await ben.join('cut');
+  await ann.say('cut', 'one');
+  await ben.hears('chat:message');
+  ben.cut();
+  await ann.hears('presence:update', ({userId, status}) =>
+    userId === 'Ben' && status === 'away');
+  await ann.say('cut', 'two');
+  await ann.say('cut', 'three');
+
+  const back = await Plain.open({name: 'Ben', key: 'k'},
+    {resume: ben.welcome.session, offset: ben.offset});
+  assert.equal(back.welcome.recovered, true);
+  await back.say('cut', 'four');
+  assert.deepEqual(back.all('chat:message').map(({text}) => text),
+    ['two', 'three', 'four']);
+  assert.deepEqual(await ann.hears('presence:update', ({userId, status}) =>
+    userId === 'Ben' && status === 'online'),
+  {userId: 'Ben', status: 'online'});
+  assert.deepEqual(ann.all('chat:left'), []);
+
+  /* somebody else cannot go on as Ben */
+  const thief = await Plain.open({name: 'Eve'},
+    {resume: back.welcome.session, offset: back.offset});
+  assert.equal(thief.welcome.recovered, false);
+  assert.equal(await thief.fails('chat:message',
+    {roomId: 'cut', text: 'I am Ben'}), 'bad-room');
+});
+
+test('a stream goes on where it was cut off', async () => {
+  const ann = await guest('Ann');
+  const url = `http://127.0.0.1:${server.port}/events/stream`;
+  const read = async (lastId, enough) => {
+    const abort = new AbortController();
+    const response = await fetch(url, {signal: abort.signal,
+      headers: lastId ? {'Last-Event-ID': lastId} : {}});
+    let text = '';
+    assert.match(response.headers.get('content-type'), /^text\/event-stream/);
+    for await (const bytes of response.body) {
+      text += Buffer.from(bytes);
+      if (enough(text))
+        break;
+    }
+    abort.abort();
+    return text;
   };
 
-  await check('join early', 'error no-name early');
-  for (const name of ['', 'w'.repeat(33), 'a/b', 'a\u00a0b', 'a\u200bb',
-    'a\u202eb', '\ufeff', '\u3000', 'a\0b', 'a\tb', '<b>'])
-    await check('name ' + name, 'error bad-word -');
-  for (const name of ['x', word, 'Jörg', '李雷', 'a-b_c.d', '😀'])
-    await check('name ' + name, 'named ' + name);
-  await check('join ' + word + 'w', 'error bad-word -');
-  await check(`join ${word}`, `joined ${word} 😀`, `names ${word} 😀`);
-  await check(`join ${word}`);
-  for (const text of ['', 'x'.repeat(4001), 'a\0b', 'a\x1bb', 'a\x7f'])
-    await check(`say ${word} tag ${text}`, 'error bad-text tag');
-  await check(`say ${word} ${word}w text`, 'error bad-word -');
-  await check(`say nowhere tag text`, 'error bad-room tag');
-  guest.send(`say ${word} ${word} ${'€'.repeat(1333)}x`);
-  assert.match((await guest.heard())[0], /^said w{32} \d+ w{32} 😀 €{1333}x$/);
-  for (const line of ['', ' ', 'nonsense', 'NAME x', 'say', 'leave', 'join',
-    'name'])
-    assert.match((await (guest.send(line), guest.heard()))[0], /^error bad-/);
-  await guest.leave();
+  await ann.join('stream');
+  const first = read(null, (text) => text.includes('"two"'));
+  await delay(100);
+  await ann.say('stream', 'one');
+  await ann.say('stream', 'two');
+  const [lastId] = [...(await first).matchAll(/^id: (.+)$/gm)].at(-1).slice(1);
+  await ann.say('stream', 'three');
+  await ann.say('stream', 'four\r\nid: 0\nevent: forged');
+  await ann.say('stream', 'five');
+  const second = await read(lastId, (text) => text.includes('"five"'));
+  assert.match(second, /"recovered":true/);
+  assert.deepEqual([...second.matchAll(/^data: (\{.+"text".+)$/gm)]
+    .map(([, json]) => JSON.parse(json).text), ['three', 'five']);
+  assert.equal((await ann.fails('chat:message',
+    {roomId: 'stream', text: 'four\r\nid: 0'})), 'bad-text');
 });
 
-test('sixteen rooms are enough', async () => {
-  const guest = await Guest.open('Guest');
+test('who has no name may read', async () => {
+  const ann = await guest('Ann');
+  const nobody = await SocketIo.open();
+  const reader = await Reader.open('quiet');
 
-  for (let i = 0; i < 17; i++)
-    guest.send('join room-' + i);
-  const heard = await guest.heard();
-  assert.equal(heard.filter((line) => line.startsWith('joined')).length, 16);
-  assert.equal(heard.at(-1), 'error too-many-rooms room-16');
-  await guest.leave();
+  await ann.join('quiet');
+  const {id} = await ann.say('quiet', 'for all');
+  for (const client of [nobody, reader]) {
+    const {members, messages} = await client.join('quiet');
+    assert.deepEqual(members, ['Ann']);
+    assert.deepEqual(messages.map((message) => message.id), [id]);
+    assert.equal(await client.fails('chat:message',
+      {roomId: 'quiet', text: 'me too'}), 'no-name');
+    assert.equal(await client.fails('notify', {userId: 'Ann', text: 'me'}),
+      'no-name');
+  }
+  await ann.say('quiet', 'again');
+  await nobody.hears('chat:message', ({text}) => text === 'again');
+  await reader.hears('chat:message', ({text}) => text === 'again');
+  assert.deepEqual(ann.all('chat:joined'), []);
+
+  /* who has no stream is gone with the answer, so it cannot be in a room */
+  const post = await fetch(reader.url, {method: 'POST',
+    body: JSON.stringify({event: 'chat:join', args: [{roomId: 'quiet'}]})});
+  assert.equal(post.status, 422);
+  assert.equal((await post.json()).error.code, 'not-joined');
+  const bad = await fetch(`http://127.0.0.1:${server.port}/events/a%20b`);
+  assert.equal(bad.status, 403);
+  await bad.text();
 });
 
-test('what is no line of text ends the connection', async () => {
-  const binary = await Guest.open('Binary');
-  binary.socket.send(Buffer.from('ping'));
-  assert.equal(await binary.closed, '1003 text only');
+test('rooms, texts and tags have their limits', async () => {
+  const ann = await guest('Ann');
+  const word = 'w'.repeat(32);
 
-  const long = await Guest.open('Long');
-  long.send('say x y ' + 'z'.repeat(20000));
+  for (const roomId of ['', word + 'w', 'a b', 'a\u200b', '*everybody'])
+    assert.equal(await ann.fails('chat:join', {roomId}), 'bad-room');
+  assert.equal(await ann.fails('chat:join', 7), 'bad-room');
+  assert.equal((await ann.join(word)).roomId, word);
+  for (const text of ['', 'x'.repeat(4001), 'a\0b', 'a\x1bb', 'a\x7f', 7])
+    assert.equal(await ann.fails('chat:message', {roomId: word, text}),
+      'bad-text');
+  const text = '€'.repeat(1333) + 'x';
+  await ann.say(word, text, word + 'w');
+  const heard = await ann.hears('chat:message');
+  assert.equal(heard.text, text);
+  assert.ok(!('tag' in heard), 'what is no word is no tag');
+
+  for (let i = 1; i < 16; i++)
+    assert.ok((await ann.join('room-' + i)).members, 'room ' + i);
+  assert.equal(await ann.fails('chat:join', {roomId: 'room-16'}), 'not-joined');
+  ann.send({join: 'room-17', id: 1});
+  assert.ok((await ann.hears('', ({error}) => error)).error);
+});
+
+test('who writes too fast is told', async () => {
+  const ann = await guest('Ann');
+
+  await ann.join('fast');
+  const answers = await Promise.all(Array.from({length: 60}, (_, i) =>
+    ann.say('fast', 'line ' + i)));
+  const refused = answers.filter(({error}) => error);
+  assert.ok(refused.length >= 8 && refused.length <= 10,
+    refused.length + ' of 60');
+  assert.ok(refused.every(({error}) => error.code === 'throttled'));
+  assert.equal(ann.all('chat:message').length, 60 - refused.length);
+});
+
+test('what is no message ends the connection', async () => {
+  const binary = await guest('Binary');
+  binary.socket.send(Buffer.from('{"ping":1}'));
+  assert.match(await binary.closed, /^100[37]/);
+
+  const broken = await guest('Broken');
+  broken.socket.send('{"event":');
+  assert.match(await broken.closed, /^1007/);
+
+  const long = await guest('Long');
+  long.tell('chat:message', {text: 'z'.repeat(40000)});
   assert.match(await long.closed, /^1009/);
 });
 
-test('a full room is told in several lines', async () => {
-  const guests = [];
-
-  /* no address may connect more than 40 times in a moment */
+test('a full room is told whole', async () => {
   for (let i = 0; i < 130; i++)
-    guests.push(await Guest.from(`127.0.0.${2 + Math.floor(i / 35)}`,
-      `${i}-`.padEnd(32, 'n'), 'full'));
-  const last = await Guest.open();
-  last.send('name last', 'join full');
-  const lines = (await last.heard()).filter((line) => line.startsWith('names'));
-  const names = lines.flatMap((line) => line.split(' ').slice(2));
-  assert.equal(lines.length, 2);
-  assert.ok(lines.every((line) => line.startsWith('names full ')));
-  assert.equal(names.length, 131);
-  assert.equal(new Set(names).size, 131);
-  for (const guest of [...guests, last])
-    guest.socket.terminate();
+    await (await guest(`${i}-`.padEnd(32, 'n'))).join('full');
+  const last = await guest('last');
+  const {members} = await last.join('full');
+  assert.equal(members.length, 131);
+  assert.equal(new Set(members).size, 131);
 });
 
-test('health, page and metrics are served', async () => {
+test('with a secret everybody needs a token', async () => {
+  const secret = 'at least sixteen bytes';
+  const chat = await startExample('chat', '--secret', secret);
+  const {port} = chat;
+  const make = (sub, exp = 0, key = secret) => {
+    const text = Buffer.from(JSON.stringify({sub, exp})).toString('base64url');
+    return text + '.' + createHmac('sha256', key).update(text)
+      .digest('base64url');
+  };
+  const soon = Math.floor(Date.now() / 1000) + 60;
+
+  try {
+    const ann = await SocketIo.open({token: make('user-1', soon)}, {port});
+    const ben = await Plain.open({token: make('user-2', soon)}, {port});
+    const url = `http://127.0.0.1:${port}/events/staff`;
+    const reader = await Reader.open('staff',
+      {port, search: '?token=' + make('user-3', soon)});
+
+    assert.equal((await ann.join('staff')).userId, 'user-1');
+    await ben.join('staff');
+    await ben.say('staff', 'hello');
+    for (const client of [ann, ben, reader])
+      assert.equal((await client.hears('chat:message')).userId, 'user-2');
+    await ann.ask('notify', {userId: 'user-2', text: 'see me'});
+    assert.deepEqual(await ben.hears('notification'),
+      {userId: 'user-1', text: 'see me'});
+
+    for (const token of [undefined, '', 'x', make('user-1', soon, 'no'),
+      make('user-1', soon - 120), make('user-1', soon) + 'A']) {
+      const socket = await SocketIo.open({token, name: 'user-1'}, {port});
+      assert.ok(socket.error, 'refused: ' + token);
+      const plain = await Plain.open({token}, {port});
+      assert.ok(plain.welcome.error);
+      const stream = await fetch(`${url}?token=${token ?? ''}`);
+      assert.equal(stream.status, 401);
+      await stream.text();
+    }
+  } finally {
+    await Promise.all(clients.splice(0).map((client) => client.end()));
+    await chat.stop();
+  }
+});
+
+test('every event is logged where that is wanted', async () => {
+  const port = await freePort();
+  const child = spawn(path.join(build, 'examples/chat'),
+    ['--listen', `tcp://127.0.0.1:${port}`, '--verbose'],
+    {stdio: ['ignore', 'pipe', 'pipe'], cwd: root});
+  let log = '';
+
+  child.stderr.on('data', (bytes) => { log += bytes; });
+  await once(child.stdout, 'data');
+  const ann = await Plain.open({name: 'Ann'}, {port});
+  await ann.join('lobby');
+  ann.tell('no such event', [1, {two: '\x1b'}]);
+  await ann.say('lobby', 'hi');
+  await ann.end();
+  const other = await SocketIo.open({name: 'Ben'}, {port});
+  await other.join('lobby');
+  other.end();
+  await delay(200);
+  child.kill('SIGTERM');
+  assert.deepEqual(await once(child, 'exit'), [0, null]);
+  assert.match(log, /^Ann: chat:join \[\{"roomId":"lobby"\}\]$/m);
+  assert.match(log, /^Ann: no such event \[\[1,\{"two":"\\u001b"\}\]\]$/m);
+  assert.match(log, /^Ann: chat:message \[\{.*"text":"hi".*\}\]$/m);
+  assert.match(log, /^Ben: client namespace disconnect$/m);
+});
+
+test('the page is served', async () => {
   const base = `http://127.0.0.1:${server.port}`;
-  const health = await fetch(base + '/health');
-  assert.equal(health.headers.get('content-type'), 'application/json');
-  assert.deepEqual(Object.keys(await health.json()), ['status', 'peers']);
   for (const [file, type] of [['', 'text/html'], ['chat.css', 'text/css'],
     ['chat.js', 'text/javascript']]) {
     const answer = await fetch(`${base}/${file}`);
@@ -217,7 +595,6 @@ test('health, page and metrics are served', async () => {
     assert.ok(answer.headers.get('content-type').startsWith(type));
     await answer.text();
   }
-  assert.match(await (await fetch(base + '/metrics')).text(), /^rill_peers /m);
   const missing = await fetch(base + '/chat.c');
   assert.equal(missing.status, 404);
 });

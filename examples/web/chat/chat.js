@@ -1,9 +1,12 @@
 /*
- * chat.js - the page of the chat.  The protocol is at the top of chat.c.
+ * chat.js - the page of the chat.  Its events are at the top of chat.c; how
+ * they are written on a WebSocket is in rill-protocol(7).
  *
- * Link keeps a connection: it notices when one is lost and opens the next.
- * Room is one room: its lines on the page, who is in it, and the messages
- * that the server has not sent back yet.  What follows ties both to the page.
+ * Link keeps a connection: it notices when one is lost, opens the next, and
+ * asks to go on where the last one ended.  Reader does the same over
+ * EventSource, for a page that only reads (/?read=ROOM).  Room is one room:
+ * its lines on the page, who is in it, and the messages that the server has
+ * not sent back yet.  What follows ties them to the page.
  *
  * Whatever came from somebody else is put into the page as text, never as
  * HTML.
@@ -20,24 +23,35 @@ const QUIET = 30000; /* silence after which it is time to ask */
 const PONG_LIMIT = 5000;
 
 /* Close codes after which the same would only happen again. */
+const LEAVE = 1000; /* a close code: not to be waited for */
 const isFinal = (code) => [1002, 1003, 1007, 1008, 1009].includes(code) ||
   (code >= 4500 && code <= 4999);
 
 /*
  * |state| is one of
+ *   idle        there was no reason to connect yet
  *   connecting  under way
- *   open        lines go both ways
+ *   open        events go both ways
  *   waiting     lost; the next try is at |retryAt|
  *   offline     as waiting, but the browser knows of no network
  *   closed      the server does not want this page back; |reason| says why
+ *
+ * Of its handlers, |opened| hears whether the last connection goes on
+ * (then nothing was missed), |refused| why the server would not open,
+ * |event| every event, and |state| each change of the state.
  */
 class Link {
-  state = 'connecting';
+  state = 'idle';
   retryAt = 0;
   reason = '';
   #url;
+  #auth;
   #handlers;
   #socket = null;
+  #session = null; /* a secret, to go on with after a lost connection */
+  #offset = null; /* of the newest event that the server can repeat from */
+  #answers = new Map(); /* by id: who waits for one */
+  #id = 0;
   #attempt = 0;
   #retryTimer = 0;
   #openTimer = 0;
@@ -45,11 +59,19 @@ class Link {
   #quietTimer = 0;
   #probeTimer = 0;
 
-  constructor(url, handlers) {
+  /* |auth| tells who this is, whenever that is asked. */
+  constructor(url, auth, handlers) {
     this.#url = url;
+    this.#auth = auth;
     this.#handlers = handlers;
     addEventListener('online', () => this.#hurry());
     addEventListener('pageshow', () => this.#hurry());
+    addEventListener('pagehide', () => {
+      if (this.state === 'open') {
+        this.#discard(LEAVE);
+        this.#wait();
+      }
+    });
     document.addEventListener('visibilitychange', () => {
       if (!document.hidden)
         this.#hurry();
@@ -64,28 +86,99 @@ class Link {
 
   connect() {
     this.#discard();
-    this.#set('connecting');
-    const socket = new WebSocket(this.#url);
-    this.#socket = socket;
     this.#openTimer = setTimeout(() => this.#lost(1006, ''), OPEN_LIMIT);
-    socket.onopen = () => {
-      clearTimeout(this.#openTimer);
-      this.#stableTimer = setTimeout(() => { this.#attempt = 0; }, STABLE);
-      this.#heard();
-      this.#set('open');
-    };
-    socket.onmessage = (event) => {
-      this.#heard();
-      this.#handlers.line(event.data);
-    };
-    socket.onclose = (event) => this.#lost(event.code, event.reason);
+    this.#socket = this.#dial({resume: this.#session, offset: this.#offset});
+    this.#set('connecting');
   }
 
-  /* True if the line was handed over; that is no receipt. */
-  send(line) {
+  /* As somebody else: the connection that there is ends if that is granted. */
+  reconnect() {
+    if (this.state === 'open')
+      this.#dial({});
+    else
+      this.connect();
+  }
+
+  stop(reason) {
+    this.#discard(LEAVE);
+    this.reason = reason;
+    this.#set(reason === '' ? 'idle' : 'closed');
+  }
+
+  #dial({resume, offset}) {
+    const socket = new WebSocket(this.#url);
+
+    socket.onopen = () => socket.send(JSON.stringify({
+      open: this.#auth(), ...resume && {resume}, ...offset && {offset}}));
+    socket.onmessage = (event) => {
+      const message = JSON.parse(event.data);
+      if (message.open)
+        this.#opened(socket, message);
+      else if (message.error)
+        this.#refused(socket, message.error);
+    };
+    socket.onclose = (event) => {
+      if (socket === this.#socket)
+        this.#lost(event.code, event.reason);
+    };
+    return socket;
+  }
+
+  #opened(socket, {session, recovered}) {
+    if (socket !== this.#socket) {
+      this.#discard(LEAVE);
+      this.#socket = socket;
+    }
+    if (!recovered)
+      this.#offset = null;
+    this.#session = session;
+    clearTimeout(this.#openTimer);
+    this.#stableTimer = setTimeout(() => { this.#attempt = 0; }, STABLE);
+    socket.onmessage = (event) => this.#message(JSON.parse(event.data));
+    this.#heard();
+    this.#set('open');
+    this.#handlers.opened(Boolean(recovered));
+  }
+
+  #refused(socket, error) {
+    if (['unavailable', 'too-many'].includes(error.code))
+      return; /* the close says to come back later */
+    socket.onclose = socket.onmessage = null;
+    socket.close();
+    if (socket === this.#socket) {
+      this.#session = this.#offset = null;
+      this.stop(error.message);
+    }
+    this.#handlers.refused(error);
+  }
+
+  #message(message) {
+    this.#heard();
+    if (message.offset)
+      this.#offset = message.offset;
+    if (message.event) {
+      this.#handlers.event(message.event, message.args[0] ?? {});
+    } else if (message.ack !== undefined) {
+      const answered = this.#answers.get(message.ack);
+      this.#answers.delete(message.ack);
+      answered?.(message.error ?? message.args?.[0]?.error ?? null,
+        message.args?.[0]);
+    }
+  }
+
+  /*
+   * True if the event was handed over; that is no receipt.  |answered| gets
+   * an error or null, and the answer; never, where the connection is lost.
+   */
+  send(event, data, answered) {
     if (this.state !== 'open' || this.#socket.readyState !== WebSocket.OPEN)
       return false;
-    this.#socket.send(line);
+    const message = {event, args: [data]};
+    if (answered) {
+      message.id = ++this.#id;
+      this.#answers.set(message.id, answered);
+    }
+    this.#socket.send(JSON.stringify(message));
     return true;
   }
 
@@ -94,15 +187,16 @@ class Link {
     this.#handlers.state();
   }
 
-  #discard() {
+  #discard(code) {
     for (const timer of [this.#retryTimer, this.#openTimer, this.#stableTimer,
       this.#quietTimer, this.#probeTimer])
       clearTimeout(timer);
     this.#probeTimer = 0;
+    this.#answers.clear();
     if (this.#socket) {
       this.#socket.onopen = this.#socket.onmessage = null;
       this.#socket.onclose = null;
-      this.#socket.close();
+      this.#socket.close(code);
       this.#socket = null;
     }
   }
@@ -148,8 +242,10 @@ class Link {
    * when the other end of a tunnel went away or the machine has slept.
    */
   #probe() {
-    if (this.#probeTimer === 0 && this.send('ping'))
-      this.#probeTimer = setTimeout(() => this.#lost(1006, ''), PONG_LIMIT);
+    if (this.#probeTimer !== 0 || this.#socket.readyState !== WebSocket.OPEN)
+      return;
+    this.#socket.send('{"ping":1}');
+    this.#probeTimer = setTimeout(() => this.#lost(1006, ''), PONG_LIMIT);
   }
 
   #heard() {
@@ -160,12 +256,86 @@ class Link {
   }
 }
 
+/*
+ * Reader reads one room.  EventSource comes back by itself, with the id of
+ * the last event, so that the server repeats what was missed.  Only where an
+ * answer was no stream it gives up; then a new one is made.
+ */
+class Reader {
+  static EVENTS = ['chat:joined', 'chat:left', 'chat:message', 'chat:typing',
+    'presence:update'];
+  state = 'idle';
+  retryAt = 0;
+  reason = '';
+  #url;
+  #handlers;
+  #source = null;
+  #session = null;
+  #retryTimer = 0;
+
+  constructor(url, handlers) {
+    this.#url = url;
+    this.#handlers = handlers;
+  }
+
+  connect() {
+    clearTimeout(this.#retryTimer);
+    this.#source?.close();
+    this.#source = new EventSource(this.#url);
+    this.#set('connecting');
+    this.#source.onerror = () => this.#lost();
+    this.#source.addEventListener('session', (event) =>
+      this.#opened(JSON.parse(event.data)));
+    for (const name of Reader.EVENTS)
+      this.#source.addEventListener(name, (event) =>
+        this.#handlers.event(name, JSON.parse(event.data)));
+  }
+
+  #opened({session, recovered}) {
+    this.#session = session;
+    this.#set('open');
+    this.#handlers.opened(Boolean(recovered));
+  }
+
+  #lost() {
+    if (this.#source.readyState === EventSource.CLOSED) {
+      this.retryAt = Date.now() + FIRST_RETRY + Math.random() * FIRST_RETRY;
+      this.#retryTimer = setTimeout(() => this.connect(),
+        this.retryAt - Date.now());
+    } else {
+      this.retryAt = 0; /* only the browser knows */
+    }
+    this.#set(navigator.onLine ? 'waiting' : 'offline');
+  }
+
+  /* The other direction: the server knows by the session who asks. */
+  send(event, data, answered) {
+    if (this.state !== 'open')
+      return false;
+    fetch(this.#url, {
+      method: 'POST',
+      headers: {'Content-Type': 'application/json'},
+      body: JSON.stringify({event, args: [data], session: this.#session})
+    }).then((response) => response.json()).then((answer) =>
+      answered?.(answer.error ?? answer.args?.[0]?.error ?? null,
+        answer.args?.[0])).catch(() => {});
+    return true;
+  }
+
+  #set(state) {
+    this.state = state;
+    this.#handlers.state();
+  }
+}
+
 const TEXT_BYTES = 4000;
 const WORD_BYTES = 32;
 const LINES_KEPT = 500;
 const TAGS_KEPT = 1000;
 const OUTBOX = 100;
 const GROUP_MS = 5 * 60000; /* messages so close stand under one name */
+const TYPING_MS = 5000; /* typing, unless it is heard again */
+const TYPING_TELL = 2000; /* how often it is told */
 
 const $ = (id) => document.getElementById(id);
 const clone = (id) => $(id).content.firstElementChild.cloneNode(true);
@@ -179,18 +349,6 @@ const toRoom = (text) => toName(text.trim().replace(/^#+/, '')).toLowerCase();
 
 const randomWord = () => Array.from(crypto.getRandomValues(new Uint8Array(12)),
   (byte) => byte.toString(16).padStart(2, '0')).join('');
-
-/* The first |count| words of a line, and the rest of it. */
-function split(line, count) {
-  const parts = [];
-
-  for (let i = 0; i < count; i++) {
-    const space = line.indexOf(' ');
-    parts.push(space < 0 ? line : line.slice(0, space));
-    line = space < 0 ? '' : line.slice(space + 1);
-  }
-  return [...parts, line];
-}
 
 /* FNV-1a, so that names that differ a little look different. */
 function hueOf(name) {
@@ -250,12 +408,13 @@ const browser = () => localStorage;
 class Room {
   live = false; /* joined, on this connection */
   lostAt = 0; /* when the connection was lost; 0: it was not */
-  members = new Set();
+  members = new Map(); /* names, and whether they are online or away */
+  typing = new Map(); /* names, and the timers that end it */
   outbox = new Map(); /* by tag: what has not come back yet */
   unread = 0;
   stick = true; /* the newest line stays in view */
   draft = '';
-  #seen = new Set(); /* tags, to drop what comes twice */
+  #seen = new Set(); /* tags and numbers, to drop what comes twice */
   #last = {name: '', at: 0}; /* the newest line, if it is a message */
   #day = day.format(Date.now());
 
@@ -323,25 +482,31 @@ class Room {
     this.#add(node, Date.now());
   }
 
-  /* One message of the server's, unless it is known. */
-  said(at, tag, name, text) {
-    const mine = this.outbox.get(tag);
+  /*
+   * One message of the server's, unless it is known.  Who said it gave it a
+   * tag; who did not may only be told apart by what the server gave it.
+   */
+  said({id, timestamp: at, userId: name, tag, text}, unread = true) {
+    const key = tag ?? `${id} ${at}`;
+    const mine = this.outbox.get(key);
 
-    if (this.#seen.has(tag))
+    this.typed(name, false);
+    if (this.#seen.has(key))
       return;
-    this.#seen.add(tag);
+    this.#seen.add(key);
     if (this.#seen.size > TAGS_KEPT)
       this.#seen.delete(this.#seen.values().next().value);
-    this.outbox.delete(tag);
+    this.outbox.delete(key);
 
-    const node = mine ? mine.node : this.#message(name, text, false);
+    const node = mine ? mine.node :
+      this.#message(name, text, name === me.name);
     node.classList.toggle('first', name !== this.#last.name ||
       at - this.#last.at > GROUP_MS || this.#day !== day.format(at));
     node.querySelector('.state').textContent = '';
     paintTime(node.querySelector('time'), at);
     this.#add(node, at);
     this.#last = {name, at};
-    if (!mine && (this !== current || document.hidden)) {
+    if (unread && !mine && (this !== current || document.hidden)) {
       this.unread++;
       paintRooms();
     }
@@ -361,19 +526,42 @@ class Room {
 
   #send(tag) {
     const {text, node} = this.outbox.get(tag);
-    const sent = this.live && link.send(`say ${this.name} ${tag} ${text}`);
+    const sent = this.live && link.send('chat:message',
+      {roomId: this.name, text, tag},
+      (error, receipt) => this.#answered(tag, error, receipt));
 
     node.querySelector('.state').textContent = sent ? 'sending' : 'waiting';
   }
 
-  failed(tag, why) {
+  /* The message itself comes as well, to everybody; whichever is first. */
+  #answered(tag, error, receipt) {
     const item = this.outbox.get(tag);
 
-    if (item) {
+    if (!item)
+      return;
+    if (!error) {
+      this.said({...receipt, userId: me.name, tag, text: item.text});
+    } else if (error.code === 'throttled') {
+      item.node.querySelector('.state').textContent = 'waiting';
+      setTimeout(() => {
+        if (this.outbox.has(tag))
+          this.#send(tag);
+      }, 1000);
+    } else {
       this.outbox.delete(tag);
       item.node.classList.add('failed');
-      item.node.querySelector('.state').textContent = why;
+      item.node.querySelector('.state').textContent = 'not delivered';
     }
+  }
+
+  typed(name, isTyping) {
+    clearTimeout(this.typing.get(name));
+    this.typing.delete(name);
+    if (isTyping && name !== me.name)
+      this.typing.set(name, setTimeout(() => this.typed(name, false),
+        TYPING_MS));
+    if (this === current)
+      paintTyping();
   }
 
   #message(name, text, mine) {
@@ -387,14 +575,22 @@ class Room {
     return node;
   }
 
-  /* The server says that this page is in. */
-  entered() {
+  /*
+   * The server says that this page is in: |answer| is what it said to
+   * chat:join, null where the last connection goes on.
+   */
+  entered(answer) {
     this.live = true;
-    this.members = new Set([me.name]);
     if (this.lostAt > 0)
-      this.note('Back after ' + duration(Date.now() - this.lostAt) +
-        '. What others said meanwhile is not shown.', 'gap');
+      this.note('Back after ' + duration(Date.now() - this.lostAt), 'gap');
     this.lostAt = 0;
+    if (answer) {
+      const before = this.members;
+      this.members = new Map(answer.members.map((name) =>
+        [name, before.get(name) ?? 'online']));
+      for (const message of answer.messages)
+        this.said(message, before.size > 0);
+    }
     for (const tag of this.outbox.keys())
       this.#send(tag);
   }
@@ -403,6 +599,8 @@ class Room {
     if (this.live)
       this.lostAt = Date.now();
     this.live = false;
+    for (const name of this.typing.keys())
+      this.typed(name, false);
     for (const {node} of this.outbox.values())
       node.querySelector('.state').textContent = 'waiting';
   }
@@ -410,11 +608,14 @@ class Room {
 
 /* The state of the page. */
 
+const query = new URLSearchParams(location.search);
+const reading = isWord(query.get('read') ?? '') ? query.get('read') : '';
 const me = {
   name: '', /* as the server last confirmed it */
   wanted: '', /* what was or will be asked for */
-  named: false, /* confirmed on this connection */
-  key: memory.load(tab, 'key') || randomWord() /* shows whose the name is */
+  former: '', /* the name before, whose leaving is no news */
+  key: memory.load(tab, 'key') || randomWord(), /* shows whose the name is */
+  token: query.get('token') ?? '' /* where the server wants one */
 };
 const rooms = new Map();
 let current = null;
@@ -428,26 +629,89 @@ addEventListener('pagehide', () => memory.save(tab, 'key', me.key));
 
 /* The connection: what it hands over, and how the page begins anew. */
 
-const address = new URL('ws', location.href);
-address.protocol = address.protocol === 'https:' ? 'wss:' : 'ws:';
-address.hash = '';
+const handlers = {
+  opened(recovered) {
+    const before = me.name;
 
-const link = new Link(address.href, {
-  line: (line) => receive(line),
-  state: () => {
-    if (link.state !== 'open') {
-      me.named = false;
+    me.name = me.wanted;
+    for (const room of rooms.values()) {
+      if (before !== '' && before !== me.name) {
+        me.former = before;
+        room.members.delete(before);
+        room.note('You are now ' + me.name);
+      }
+      if (recovered)
+        room.entered(null);
+      else
+        enter(room);
+    }
+    if (!reading) {
+      memory.save(browser, 'name', me.name);
+      remember();
+      closeHello();
+    }
+    paintHead();
+  },
+
+  refused(error) {
+    if (error.message === 'name-taken')
+      nameRefused(`The name ${me.wanted} is taken.`);
+    else if (error.message === 'bad-name')
+      nameRefused('This name has characters that cannot be used.');
+    else if (link.state === 'closed')
+      closeHello();
+  },
+
+  event(name, data) {
+    if (Object.hasOwn(receivers, name))
+      receivers[name](data, rooms.get(data.roomId));
+  },
+
+  state() {
+    if (link.state !== 'open')
       for (const room of rooms.values())
         room.lost();
-    }
     paintStatus();
     paintHead();
   }
-});
+};
 
-function askForName() {
-  if (me.wanted !== '')
-    link.send(`name ${me.wanted} ${me.key}`);
+function address(path) {
+  const url = new URL(path, location.href);
+
+  url.search = me.token === '' ? '' : '?token=' + encodeURIComponent(me.token);
+  return url;
+}
+
+function socketAddress() {
+  const url = address('ws');
+
+  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+  url.search = '';
+  return url.href;
+}
+
+const link = reading
+  ? new Reader(address('events/' + encodeURIComponent(reading)).href, handlers)
+  : new Link(socketAddress(), () => ({name: me.wanted, key: me.key,
+    ...me.token !== '' && {token: me.token}}), handlers);
+
+function enter(room) {
+  link.send('chat:join', {roomId: room.name}, (error, answer) => {
+    if (!rooms.has(room.name))
+      return;
+    if (error) {
+      if (!reading) { /* else the stream has ended, and there is a next one */
+        forget(room);
+        hint('This room cannot be joined: ' + error.message);
+      }
+      return;
+    }
+    if (!reading)
+      me.name = answer.userId; /* a token may have said who this is */
+    room.entered(answer);
+    paintHead();
+  });
 }
 
 function join(name) {
@@ -458,14 +722,13 @@ function join(name) {
     rooms.set(name, room);
     $('rooms').append(room.entry);
     $('logs').append(room.log);
-    if (me.named)
-      link.send('join ' + name);
+    enter(room);
   }
   select(room);
 }
 
 function leave(room) {
-  link.send('leave ' + room.name);
+  link.send('chat:leave', {roomId: room.name});
   forget(room);
 }
 
@@ -479,6 +742,7 @@ function forget(room) {
 }
 
 function select(room) {
+  typing(false);
   if (current)
     current.draft = $('text').value;
   current = room;
@@ -488,19 +752,23 @@ function select(room) {
     room.unread = 0;
   $('text').value = room ? room.draft : '';
   $('newer').hidden = !room || room.stick;
-  history.replaceState(null, '', room ? '#' + room.name : location.pathname);
+  if (!reading)
+    history.replaceState(null, '', location.pathname + location.search +
+      (room ? '#' + room.name : ''));
   closeDrawer();
   paintRooms();
   paintHead();
   fitText();
   if (room)
     room.settle();
-  if (!$('hello').open)
+  if (!$('hello').open && !reading)
     $('text').focus({preventScroll: true});
   remember();
 }
 
 function remember() {
+  if (reading)
+    return;
   memory.save(tab, 'state', {
     name: me.name,
     rooms: [...rooms.keys()],
@@ -508,114 +776,50 @@ function remember() {
   });
 }
 
-/* What the server says, by the first word of its line. */
+/* What the server says. */
 
 const receivers = {
-  welcome: askForName,
-  pong() {},
-
-  named(line) {
-    const [name] = split(line, 1);
-    const before = me.name;
-
-    me.name = me.wanted = name;
-    if (me.named) {
-      for (const room of rooms.values())
-        if (room.live)
-          rename(room, before, name, 'You are now ' + name);
-    } else {
-      me.named = true;
-      if (before !== '' && before !== name)
-        hint(`The name ${before} was taken meanwhile. You are now ${name}.`);
-      for (const room of rooms.keys())
-        link.send('join ' + room);
-    }
-    memory.save(browser, 'name', name);
-    remember();
-    closeHello();
-    paintHead();
-  },
-
-  renamed(line) {
-    const [before, name] = split(line, 2);
-
-    for (const room of rooms.values())
-      if (room.members.has(before))
-        rename(room, before, name, `${before} is now ${name}`);
-    paintHead();
-  },
-
-  joined(line) {
-    const [where, name] = split(line, 2);
-    const room = rooms.get(where);
-
-    if (!room)
+  'chat:joined'({userId}, room) {
+    if (!room || room.members.has(userId))
       return;
-    if (name === me.name) {
-      room.entered();
-    } else {
-      room.members.add(name);
-      room.note(name + ' joined');
+    room.members.set(userId, 'online');
+    if (userId === me.former)
+      me.former = '';
+    room.note(userId + ' joined');
+    paintHead();
+  },
+
+  'chat:left'({userId}, room) {
+    if (room && userId !== me.name && room.members.delete(userId)) {
+      room.typed(userId, false);
+      if (userId !== me.former)
+        room.note(userId + ' left');
     }
     paintHead();
   },
 
-  names(line) {
-    const [where, names] = split(line, 1);
-    const room = rooms.get(where);
+  'chat:message'(message, room) {
+    room?.said(message);
+  },
 
-    for (const name of names.split(' '))
-      room?.members.add(name);
+  'chat:typing'({userId, isTyping}, room) {
+    room?.typed(userId, isTyping);
+  },
+
+  'presence:update'({userId, status}) {
+    for (const room of rooms.values())
+      if (room.members.has(userId) && status !== 'offline') {
+        room.members.set(userId, status);
+        if (status !== 'online')
+          room.typed(userId, false);
+      }
     paintHead();
   },
 
-  left(line) {
-    const [where, name] = split(line, 2);
-    const room = rooms.get(where);
-
-    if (room && name !== me.name && room.members.delete(name))
-      room.note(name + ' left');
-    paintHead();
-  },
-
-  said(line) {
-    const [where, millis, said, name, text] = split(line, 4);
-
-    rooms.get(where)?.said(Number(millis), said, name, text);
-  },
-
-  error(line) {
-    const [why, about] = split(line, 2);
-
-    if (why === 'name-taken')
-      nameRefused(`The name ${about} is taken.`);
-    else if (why === 'bad-word' && !me.named)
-      nameRefused('This name has characters that cannot be used.');
-    else if (why === 'bad-word')
-      hint('This name cannot be used.');
-    else if (why === 'too-many-rooms') {
-      hint('You are in as many rooms as one can be in.');
-      if (rooms.has(about))
-        forget(rooms.get(about));
-    } else if (why === 'bad-text' || why === 'bad-room') {
-      for (const room of rooms.values())
-        room.failed(about, 'not delivered');
-    }
+  notification({userId, text}) {
+    current?.note(`${userId} ${text}`, 'gap');
   }
 };
-
-function receive(line) {
-  const [word, rest] = split(line, 1);
-
-  if (Object.hasOwn(receivers, word))
-    receivers[word](rest);
-}
-
-function rename(room, before, name, text) {
-  room.members.delete(before);
-  room.members.add(name);
-  room.note(text);
-}
 
 /*
  * Somebody who chooses a name is asked again.  Somebody who only comes back
@@ -623,14 +827,16 @@ function rename(room, before, name, text) {
  */
 function nameRefused(text) {
   if ($('hello').open) {
-    me.wanted = me.named ? me.name : '';
+    if (link.state !== 'open')
+      link.stop('');
+    me.wanted = me.name;
     helloError(text);
     return;
   }
   const number = Math.floor(Math.random() * 9000) + 1000;
   const similar = `${me.name || me.wanted}-${number}`;
   me.wanted = isWord(similar) ? similar : `guest-${number}`;
-  askForName();
+  link.connect();
 }
 
 /* Painting: the page as the state above has it. */
@@ -654,18 +860,21 @@ function paintRooms() {
 }
 
 function paintHead() {
-  const names = current ? [...current.members] : [];
+  const names = current ? [...current.members.keys()] : [];
 
   $('title').textContent = current ? '# ' + current.name : 'rill chat';
   $('subtitle').textContent = !current ? 'No room chosen' :
     !current.live ? 'Not connected' :
-      names.length === 1 ? 'Only you are here' : names.length + ' here';
-  $('leave').hidden = $('show-people').hidden = !current;
-  $('composer').hidden = !current;
+      names.length === 1 && !reading ? 'Only you are here' :
+        names.length + ' here';
+  $('show-people').hidden = !current;
+  $('leave').hidden = $('composer').hidden = !current || Boolean(reading);
   $('nowhere').hidden = current !== null;
   $('text').placeholder = current ? 'Message #' + current.name : '';
-  $('me-name').textContent = me.name;
+  $('rename').hidden = me.token !== '';
+  $('me-name').textContent = reading ? 'Reading along' : me.name;
   paintAvatar($('me-avatar'), me.name);
+  paintTyping();
 
   names.sort((a, b) => (b === me.name) - (a === me.name) ||
     a.localeCompare(b));
@@ -675,12 +884,33 @@ function paintHead() {
     paintAvatar(entry.querySelector('.avatar'), name);
     entry.querySelector('.name').textContent = name;
     entry.querySelector('.name').title = name;
-    entry.querySelector('.you').hidden = name !== me.name;
+    entry.querySelector('.name').disabled = reading || name === me.name;
+    entry.querySelector('.name').onclick = () => wave(name);
+    entry.querySelector('.what').textContent = name === me.name ? 'you' :
+      current.members.get(name) === 'online' ? '' : current.members.get(name);
+    entry.classList.toggle('not-here',
+      current.members.get(name) === 'away' && name !== me.name);
     return entry;
   }));
 }
 
+function paintTyping() {
+  const names = current ? [...current.typing.keys()] : [];
+
+  $('typing').textContent = names.length === 0 ? '' :
+    names.length === 1 ? names[0] + ' is typing' :
+      names.length === 2 ? names.join(' and ') + ' are typing' :
+        'Several people are typing';
+}
+
+/* A notification reaches a person in whatever room. */
+function wave(name) {
+  link.send('notify', {userId: name, text: 'waves at you'}, (error) =>
+    current?.note(error ? `${name} does not see it` : 'You wave at ' + name));
+}
+
 const STATUS = {
+  idle: 'Not connected',
   connecting: 'Connecting',
   open: 'Connected',
   waiting: 'Reconnecting',
@@ -693,7 +923,8 @@ function paintStatus() {
   const left = Math.max(1, Math.ceil((link.retryAt - Date.now()) / 1000));
   const text = {
     connecting: 'Connecting',
-    waiting: `Connection lost. Reconnecting in ${left} s`,
+    waiting: 'Connection lost. Reconnecting' +
+      (link.retryAt > 0 ? ` in ${left} s` : ''),
     offline: 'You are offline. Messages are kept until you are back',
     closed: 'The server ended the connection' +
       (link.reason ? ': ' + link.reason : '')
@@ -702,9 +933,10 @@ function paintStatus() {
   $('status').dataset.state = $('away').dataset.state = state;
   if ($('status-text').textContent !== STATUS[state])
     $('status-text').textContent = STATUS[state];
-  $('status-count').textContent = state === 'waiting' ? ` in ${left} s` : '';
+  $('status-count').textContent = state === 'waiting' && link.retryAt > 0 ?
+    ` in ${left} s` : '';
   /* The first connection is no matter for a banner while it is under way. */
-  $('away').hidden = state === 'open' ||
+  $('away').hidden = state === 'open' || state === 'idle' ||
     (state === 'connecting' && $('away').hidden);
   if (text)
     $('away-text').textContent = text;
@@ -750,9 +982,22 @@ function submit() {
     return;
   }
   hint('');
+  typing(false);
   current.say(text);
   $('text').value = '';
   fitText();
+}
+
+let typingTold = 0; /* when; 0: that nothing is typed */
+
+function typing(isTyping) {
+  const now = Date.now();
+
+  if (!current?.live || (isTyping ? now - typingTold < TYPING_TELL :
+    typingTold === 0))
+    return;
+  typingTold = isTyping ? now : 0;
+  link.send('chat:typing', {roomId: current.name, isTyping});
 }
 
 $('composer').onsubmit = (event) => {
@@ -760,7 +1005,10 @@ $('composer').onsubmit = (event) => {
   submit();
   $('text').focus();
 };
-$('text').oninput = fitText;
+$('text').oninput = () => {
+  fitText();
+  typing($('text').value !== '');
+};
 $('text').onkeydown = (event) => {
   if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
     event.preventDefault();
@@ -883,41 +1131,52 @@ $('hello-form').onsubmit = (event) => {
     helloError('The room needs a name of letters, digits, "-", "_" and ".".');
     return;
   }
+  if (name === me.name) {
+    closeHello();
+    return;
+  }
   me.wanted = name;
   if (first) {
     for (const other of [...rooms.values()])
       forget(other);
     join(room);
   }
-  if (link.state === 'open') {
+  if (link.state === 'idle' || link.state === 'open')
     $('hello-go').disabled = true;
-    askForName();
-  } else {
+  else
     helloError('No connection yet. It goes on as soon as there is one.');
-  }
+  link.reconnect();
 };
 
-/* The page begins: with a name if the tab had one, else with the dialog. */
-
+/*
+ * The page begins: as a reader, with a name if the tab had one or a token
+ * tells it, else with the dialog.
+ */
 {
   const before = memory.load(tab, 'state');
   const asked = roomOfHash();
 
+  $('app').classList.toggle('reading', reading !== '');
   paintRooms();
   paintHead();
+  paintStatus();
   $('nowhere').hidden = true;
   if (isWord(asked))
     $('hello-room').value = asked;
-  if (before && isWord(before.name || '')) {
-    me.name = me.wanted = before.name;
-    for (const name of before.rooms)
+  if (reading) {
+    $('to-write').href = location.pathname + '#' + reading;
+    join(reading);
+    link.connect();
+  } else if (me.token !== '' || (before && isWord(before.name || ''))) {
+    me.name = me.wanted = before?.name ?? '';
+    for (const name of before?.rooms ?? ['lobby'])
       join(name);
     if (isWord(asked))
       join(asked);
-    else if (rooms.has(before.current))
+    else if (rooms.has(before?.current))
       select(rooms.get(before.current));
+    link.connect();
   } else {
     openHello(true);
   }
-  link.connect();
 }
