@@ -71,8 +71,9 @@ RILL_API rill_value rill_event_args(const rill_event *ev);
  * Who sent |ev| may wait for an answer.  rill_event_ack is the handle to
  * answer it with, now or later (a value, as rill_peer is: harmless when the
  * peer has gone); rill_ack answers with what |args| has at its top level,
- * NULL for nothing.  rill_event_reply is both at once.  One answer counts: a
- * client ignores another, and a POST has none to give.
+ * NULL for nothing.  rill_event_reply is both at once, and 0 where nobody
+ * waits.  One answer counts: a client ignores another, and a POST has none to
+ * give.
  *
  * RILL_ERR_STATE   nobody waits, or a POST has been answered
  * RILL_ERR_CLOSED  the peer is gone
@@ -133,6 +134,11 @@ RILL_API int rill_throttle(rill_hub *hub, const char *space, const char *name,
  * of one emit or answer, valid until the next call of rill_build.
  */
 RILL_API rill_builder *rill_build(rill_hub *hub);
+/*
+ * rill_build_object begins one argument, an object that needs no
+ * rill_put_end: what is set on the builder are its members.
+ */
+RILL_API rill_builder *rill_build_object(rill_hub *hub);
 
 /*
  * The outcome of an emit that asked for answers: once for each emit, when
@@ -204,7 +210,7 @@ RILL_API int rill_emit_others(rill_peer from, rill_str room, const char *name,
                               const rill_emit_opts *opts);
 
 /*
- * In authenticate: what the client said of itself when it connected to a
+ * In authenticate and on_open: what the client said of itself when it connected to a
  * namespace (the "auth" of socket.io-client, the "open" of the JSON
  * envelope); absent for others.  rill_request_credential finds its "token".
  * rill_request_space is the namespace, rill_request_transport "websocket",

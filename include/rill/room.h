@@ -68,6 +68,16 @@ RILL_API int rill_peer_rooms(rill_peer peer,
                              int (*fn)(rill_str room, void *arg), void *arg);
 
 /*
+ * The peers of one user, and all peers that on_open has told of and on_close
+ * not yet: those that are away as well.  |fn| as above; it may not close.
+ */
+RILL_API size_t rill_user_count(rill_hub *hub, rill_str user);
+RILL_API int rill_user_each(rill_hub *hub, rill_str user,
+                            int (*fn)(rill_peer peer, void *arg), void *arg);
+RILL_API int rill_peer_each(rill_hub *hub,
+                            int (*fn)(rill_peer peer, void *arg), void *arg);
+
+/*
  * rill_to says to whom: the union of all that is named, each peer once,
  * without those of |except| and of |except_rooms|.
  */

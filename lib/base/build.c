@@ -50,11 +50,12 @@ void rill_builder_clear(rill_builder *b) {
   b->bytes = 0;
   b->error = 0;
   b->has_key = false;
-  b->depth = 0;
+  b->depth = b->base = 0;
 }
 
 int rill_builder_error(const rill_builder *b) {
-  return b->error == 0 && b->depth > 0 ? RILL_ERR_ARG : b->error;
+  return b->error == 0 && (b->depth > b->base || b->has_key) ? RILL_ERR_ARG
+                                                             : b->error;
 }
 
 const rill__node *rill__builder_node(const rill_builder *b) {
@@ -108,8 +109,11 @@ static bool begin_value(rill_builder *b) {
 
 /* A value is complete. */
 static void end_value(rill_builder *b) {
-  if (b->depth == 0)
-    b->tape.v[0].u.nodes = b->tape.len;
+  if (b->depth > b->base)
+    return;
+  b->tape.v[0].u.nodes = b->tape.len;
+  if (b->base > 0)
+    b->tape.v[1].u.nodes = b->tape.len - 1;
 }
 
 static rill__node *add(rill_builder *b, rill_type type) {
@@ -323,12 +327,21 @@ void rill_put_end(rill_builder *b) {
 
   if (b->error != 0)
     return;
-  if (b->depth == 0 || b->has_key) {
+  if (b->depth == b->base || b->has_key) {
     fail(b, RILL_ERR_ARG);
     return;
   }
   at = b->open[--b->depth];
   b->tape.v[at].u.nodes = b->tape.len - at;
+  end_value(b);
+}
+
+void rill__builder_object(rill_builder *b) {
+  rill_builder_clear(b);
+  rill_put_object(b);
+  if (b->error != 0)
+    return;
+  b->base = 1;
   end_value(b);
 }
 

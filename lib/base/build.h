@@ -21,12 +21,18 @@ struct rill_builder {
   int error;
   bool has_key; /* in an object: its value is next */
   uint32_t depth;
+  uint32_t base; /* 1: the object of rill__builder_object, always whole */
   uint32_t open[RILL__BUILD_DEPTH];
 };
 
 /* |alloc| must outlive the builder. */
 void rill__builder_init(rill_builder *b, const rill__alloc *alloc);
 void rill__builder_finish(rill_builder *b);
+/*
+ * Empties it and begins an object that needs no end: it is whole after each
+ * of its members.
+ */
+void rill__builder_object(rill_builder *b);
 /*
  * All that is written as one array; NULL where rill_builder_error says so.
  * |b| NULL: an empty array.

@@ -279,7 +279,7 @@ int rill_ack(rill_ack_to to, const rill_builder *args) {
 }
 
 int rill_event_reply(const rill_event *ev, const rill_builder *args) {
-  return rill_ack(ev->ack, args);
+  return ev->ack.wanted ? rill_ack(ev->ack, args) : 0;
 }
 
 void rill__ack_fail(rill_ack_to ack, rill_str event, const char *code,
@@ -322,6 +322,11 @@ int rill_event_fail(const rill_event *ev, const char *code,
                     const char *message) {
   rill__ack_fail(ev->ack, ev->name, code, message);
   return 0;
+}
+
+rill_builder *rill_build_object(rill_hub *hub) {
+  rill__builder_object(&hub->build);
+  return &hub->build;
 }
 
 rill_builder *rill_build(rill_hub *hub) {

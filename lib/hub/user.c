@@ -104,6 +104,40 @@ void rill__user_each(rill__user *u, void (*fn)(void *arg, rill__peer *p),
     fn(arg, RILL__CONTAINER(l, rill__in_user, link)->peer);
 }
 
+size_t rill_user_count(rill_hub *hub, rill_str user) {
+  const rill__user *u = rill__user_find(hub, user);
+  size_t n = 0;
+
+  for (const rill__link *l = u != NULL ? u->peers.next : NULL;
+       l != NULL && l != &u->peers; l = l->next)
+    n++;
+  return n;
+}
+
+int rill_user_each(rill_hub *hub, rill_str user,
+                   int (*fn)(rill_peer peer, void *arg), void *arg) {
+  rill__user *u = rill__user_find(hub, user);
+  int rv = 0;
+
+  for (rill__link *l = u != NULL ? u->peers.next : NULL;
+       l != NULL && l != &u->peers && rv == 0; l = l->next)
+    rv = fn(rill__peer_handle(RILL__CONTAINER(l, rill__in_user, link)->peer),
+            arg);
+  return rv;
+}
+
+int rill_peer_each(rill_hub *hub, int (*fn)(rill_peer peer, void *arg),
+                   void *arg) {
+  rill__peer *p;
+  int rv = 0;
+
+  for (uint32_t slot = 0;
+       rv == 0 && (p = rill__peer_next(hub, &slot)) != NULL;)
+    if (p->told)
+      rv = fn(rill__peer_handle(p), arg);
+  return rv;
+}
+
 /* The peers are gone, so the users are. */
 void rill__users_free(rill_hub *hub) {
   while (hub->users != NULL)
