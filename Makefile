@@ -50,6 +50,7 @@ MPACK_LIBS = -lmpack
 WSLAY_LIBS = -lwslay
 MBEDTLS_LIBS = -lmbedtls -lmbedx509 -lmbedcrypto
 ZLIB_LIBS = -lz
+SQLITE_LIBS = -lsqlite3
 CORE_LIBS = $(strip $(LLHTTP_LIBS) $(WSLAY_LIBS) $(MBEDTLS_LIBS) $(ZLIB_LIBS) \
   $(YAJL_LIBS) $(MPACK_LIBS))
 
@@ -64,16 +65,19 @@ programs = $(patsubst %.c,$(B)/%,$(sort $(wildcard $(1))))
 CORE := $(call objects,lib/base/*.c lib/wire/*.c lib/hub/*.c lib/client/*.c \
   lib/store/memory.c)
 EPOLL := $(call objects,lib/loop/*.c)
+SQLITE := $(call objects,lib/store/sqlite*.c)
 # What of the core's inside an adapter uses; its shared library has a copy.
 INSIDE := $(patsubst %,$(B)/lib/%.o,wire/proxy base/ip base/ip_text)
-LIBS := $(foreach l,rill rill-epoll,$(B)/lib/lib$(l).a $(B)/lib/lib$(l).so)
-PCS := rill rill-epoll
+PCS := rill rill-epoll rill-sqlite
+LIBS := $(foreach l,$(PCS),$(B)/lib/lib$(l).a $(B)/lib/lib$(l).so)
 EXAMPLES := $(call programs,examples/*.c)
 UNIT := $(filter-out %/test_oom_libc,$(call programs,tests/unit/test_*.c))
 PLAIN := $(call programs,tests/unit/test_oom_libc.c)
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+INTEROP := $(filter-out %_commands,$(call programs,tests/interop/*.c))
 MANS := $(sort $(wildcard man/*.[37]))
 STATIC := $(B)/lib/librill-epoll.a $(B)/lib/librill.a
+WITH_SQLITE := $(B)/lib/librill-sqlite.a
 
 ifeq ($(V),0)
 say = @printf '  %-4s %s\n' $(1) $(2);
@@ -94,6 +98,7 @@ $(B)/llhttp/%.o: $(LLHTTP_SRC)/%.c
 
 $(B)/lib/librill.a: $(CORE) $(LLHTTP_OBJS)
 $(B)/lib/librill-epoll.a: $(EPOLL)
+$(B)/lib/librill-sqlite.a: $(SQLITE)
 $(B)/lib/%.a:
 	@mkdir -p $(@D)
 	@rm -f $@
@@ -111,13 +116,25 @@ $(B)/lib/librill-epoll.so: $(EPOLL) $(INSIDE) $(B)/lib/librill.so lib/rill.map
 	  -lrill -pthread
 	@ln -sf $(@F) $@.$(SOVERSION)
 
+$(B)/lib/librill-sqlite.so: $(SQLITE) $(B)/lib/librill.so lib/rill.map
+	$(call say,LD,$@) $(LINK) $(DEFS) -shared -Wl,-soname,$(@F).$(SOVERSION) \
+	  -Wl,--version-script=lib/rill.map -o $@ $(filter %.o,$^) -L$(B)/lib \
+	  -lrill $(SQLITE_LIBS) -pthread
+	@ln -sf $(@F) $@.$(SOVERSION)
+
 # Made anew for each PREFIX, so at installation.
 pc = sed -e 's|@PREFIX@|$(PREFIX)|;s|@LIBDIR@|$(LIBDIR)|' \
   -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|;s|@VERSION@|$(VERSION)|' \
-  -e 's|@CORE_LIBS@|$(CORE_LIBS)|' pkgconfig/$(1).pc.in
+  -e 's|@CORE_LIBS@|$(CORE_LIBS)|;s|@SQLITE_LIBS@|$(SQLITE_LIBS)|' pkgconfig/$(1).pc.in
 
 $(B)/examples/%: $(B)/examples/%.o $(STATIC)
 	$(call say,LD,$@) $(LINK) -o $@ $^ $(CORE_LIBS) -pthread
+
+# The store is tested by itself: its completions are the test's.
+$(B)/tests/unit/test_sqlite%: $(B)/tests/unit/test_sqlite%.o $(WITH_SQLITE) \
+  $(STATIC)
+	$(call say,LD,$@) $(LINK) -Wl,--wrap=rill_store_complete -o $@ $^ \
+	  $(SQLITE_LIBS) $(CORE_LIBS) -lcmocka -pthread
 
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(STATIC)
 	$(call say,LD,$@) $(LINK) -o $@ $^ $(CORE_LIBS) -lcmocka -pthread
@@ -128,6 +145,8 @@ $(B)/tests/sim/sim: $(call objects,tests/sim/*.c) $(STATIC)
 $(B)/tests/interop/%: $(B)/tests/interop/%.o $(STATIC)
 	$(call say,LD,$@) $(LINK) -o $@ $^ $(CORE_LIBS) -pthread
 
+$(B)/tests/interop/events_server: $(B)/tests/interop/events_commands.o
+
 # A fuzz target with a main that replays a corpus, or with libFuzzer's.
 $(B)/tests/fuzz/replay_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/driver.o \
   $(STATIC)
@@ -137,7 +156,8 @@ $(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(STATIC)
 
 # Everything that the machine lacks and the rest needs; installs as root.
 APT = gcc libc6-dev clang pkg-config libwslay-dev libmbedtls-dev node-llhttp \
-  zlib1g-dev libyajl-dev libmpack-dev uthash-dev libcmocka-dev mandoc binutils
+  zlib1g-dev libyajl-dev libmpack-dev libsqlite3-dev \
+  uthash-dev libcmocka-dev mandoc binutils
 APT_TEST = valgrind chromium python3 libclang-rt-14-dev libwebsockets-dev
 deps:
 	@sh tests/deps.sh $(APT) $(APT_TEST)
@@ -175,7 +195,7 @@ manlint:
 installcheck: all
 	@sh tests/install.sh $(B)
 
-interop: all $(patsubst %.c,$(B)/%,$(wildcard tests/interop/*.c))
+interop: all $(INTEROP)
 	@sh tests/interop.sh $(B)
 
 ASAN = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
@@ -185,7 +205,7 @@ asan:
 
 tsan:
 	@$(MAKE) B=$(B)/tsan CFLAGS='-O1 -g -fsanitize=thread' PLAIN= tsan-run
-tsan-run: $(B)/tests/unit/test_post $(B)/tests/unit/test_epoll
+tsan-run: $(patsubst %,$(B)/tests/unit/test_%,post epoll sqlite)
 	@set -e; for t in $^; do echo "  RUN  $$t"; $$t; done
 
 memcheck: $(UNIT)
@@ -205,7 +225,8 @@ fuzz-run: $(patsubst %,$(B)/tests/fuzz/fuzz_%,$(FUZZ))
 
 LOAD := $(call objects,tests/bench/load*.c) $(B)/tests/bench/accept.o
 LWS := $(shell pkg-config --exists libwebsockets 2>/dev/null && echo yes)
-BENCH := $(patsubst %,$(B)/tests/bench/%,bare load micro_ws \
+BENCH := $(patsubst %,$(B)/tests/bench/%,bare load micro_ws sio_server \
+  store_bench \
   $(if $(LWS),lws_peer))
 $(B)/tests/bench/bare: $(B)/tests/bench/bare.o $(B)/tests/bench/accept.o
 	$(call say,LD,$@) $(LINK) -o $@ $^
@@ -213,6 +234,11 @@ $(B)/tests/bench/load: $(LOAD)
 	$(call say,LD,$@) $(LINK) -o $@ $^
 $(B)/tests/bench/micro_ws: $(B)/tests/bench/micro_ws.o $(STATIC)
 	$(call say,LD,$@) $(LINK) -o $@ $^ $(CORE_LIBS)
+$(B)/tests/bench/sio_server: $(B)/tests/bench/sio_server.o $(STATIC)
+	$(call say,LD,$@) $(LINK) -o $@ $^ $(CORE_LIBS) -pthread
+$(B)/tests/bench/store_bench: $(B)/tests/bench/store_bench.o $(WITH_SQLITE) \
+  $(STATIC)
+	$(call say,LD,$@) $(LINK) -o $@ $^ $(SQLITE_LIBS) $(CORE_LIBS) -pthread
 $(B)/tests/bench/lws_peer: $(B)/tests/bench/lws_peer.o
 	$(call say,LD,$@) $(LINK) -o $@ $^ -lwebsockets
 bench: all $(BENCH)
@@ -225,7 +251,7 @@ demo: $(B)/examples/chat
 install: all
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/rill \
 	  $(DESTDIR)$(MANDIR)/man3 $(DESTDIR)$(MANDIR)/man7
-	for l in rill rill-epoll; do \
+	for l in $(PCS); do \
 	  install -m 644 $(B)/lib/lib$$l.a $(DESTDIR)$(LIBDIR) && \
 	  install -m 755 $(B)/lib/lib$$l.so \
 	    $(DESTDIR)$(LIBDIR)/lib$$l.so.$(VERSION) && \
@@ -240,7 +266,7 @@ install: all
 
 uninstall:
 	rm -rf $(DESTDIR)$(INCLUDEDIR)/rill
-	rm -f $(DESTDIR)$(LIBDIR)/librill.* $(DESTDIR)$(LIBDIR)/librill-epoll.* \
+	rm -f $(patsubst %,$(DESTDIR)$(LIBDIR)/lib%.*,$(PCS)) \
 	  $(patsubst %,$(DESTDIR)$(LIBDIR)/pkgconfig/%.pc,$(PCS)) \
 	  $(patsubst man/%.3,$(DESTDIR)$(MANDIR)/man3/%.3,$(filter %.3,$(MANS))) \
 	  $(patsubst man/%.7,$(DESTDIR)$(MANDIR)/man7/%.7,$(filter %.7,$(MANS)))

@@ -4,7 +4,7 @@
 set -eu
 declared=$(cat include/rill/*.h | grep -v '^#' | tr '\n' ' ' | grep -o 'RILL_API [^;]*;' |
   sed -n 's/^RILL_API[^(]*[ *]\(rill_[a-z0-9_]*\)(.*/\1/p' | sort -u)
-exported=$(nm -D --defined-only "$1"/librill.so "$1"/librill-epoll.so |
+exported=$(nm -D --defined-only "$1"/librill*.so |
   awk '$2 ~ /[TDBRW]/ { sub(/@.*/, "", $3); print $3 }' | sort -u)
 if [ "$declared" != "$exported" ]; then
   echo "symbols: declared (<) and exported (>) differ:" >&2

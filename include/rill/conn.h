@@ -141,7 +141,8 @@ RILL_API void rill_tick(rill_hub *hub, rill_time now);
 
 /*
  * rill_on_wake has |wake| called, from any thread, when rill_post has given
- * the hub something to do: it makes the loop call rill_tick soon.
+ * the hub something to do: it makes the loop call rill_tick soon.  NULL for
+ * nobody.  When it returns no thread is inside the former |wake| any more.
  */
 RILL_API void rill_on_wake(rill_hub *hub, void (*wake)(void *arg), void *arg);
 

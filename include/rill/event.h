@@ -8,7 +8,7 @@
  *   RILL_SOCKETIO  an EVENT packet, as socket.io-client expects it
  *   RILL_JSON      an envelope, see rill-protocol(7)
  *   RILL_SSE       event: NAME, data: the argument as JSON (of several the
- *                  array, of none null)
+ *                  array, of none null); text of rill_send as it is
  *   RILL_RAW       the text ["NAME",arguments...]
  *   RILL_ENGINEIO  the same
  *

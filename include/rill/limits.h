@@ -72,7 +72,7 @@
   X(acks_pending,            1024,  RILL_UNLIMITED, "RILL_ERR_LIMIT") \
   X(ack_ms,                 10000,    600000,  "RILL_ERR_TIMEOUT to the caller") \
   /* sessions */ \
-  X(payload_bytes,        1000000,  67108864,  "413") \
+  X(payload_bytes,        1000000,  67108864,  "413, 1009") \
   X(connect_ms,             45000,    600000,  "close") \
   X(upgrade_ms,             10000,    600000,  "the WebSocket is closed") \
   X(poll_close_ms,          30000,    600000,  "the session ends unheard") \
@@ -87,7 +87,24 @@
   X(history_total_bytes, 67108864,  RILL_UNLIMITED, "nothing more is kept") \
   X(retry_ms,                3000,   3600000,  "what SSE clients are told") \
   X(store_pending,           1024,  RILL_UNLIMITED, "RILL_ERR_LIMIT") \
-  X(history_page,             100,     10000,  "no more in one reading")
+  X(history_page,             100,     10000,  "no more in one reading") \
+  /* presence and typing */ \
+  X(presence_grace_ms,      15000,   3600000,  "who was lost is offline") \
+  X(presence_window_ms,       250,     60000,  "what has changed is told") \
+  X(presence_page,            500,     10000,  "the rest is told later") \
+  X(presence_state_bytes,    1024,     65536,  "RILL_ERR_TOO_BIG") \
+  X(presence_watched,        1000,    100000,  "RILL_ERR_LIMIT") \
+  X(presence_held,          10000,  RILL_UNLIMITED, "offline at once") \
+  X(presence_seen,          10000,  RILL_UNLIMITED, "the oldest is forgotten") \
+  X(typing_ms,               6000,    600000,  "it types no more") \
+  X(typing_window_ms,         250,     60000,  "what has changed is told") \
+  X(typing_users,              50,     10000,  "no more names, but a count") \
+  /* notifications and receipts */ \
+  X(notify_count,             100,      1000,  "the oldest is dropped") \
+  X(notify_bytes,            4096,   1048576,  "RILL_ERR_TOO_BIG") \
+  X(notify_waiting,         10000,  RILL_UNLIMITED, "missed at once") \
+  X(receipt_window_ms,        250,     60000,  "what has changed is told") \
+  X(receipt_users,            100,     10000,  "told at once; or an error")
 /* clang-format on */
 
 typedef struct rill_limits {

@@ -47,6 +47,21 @@ extern "C" {
   X(published_again_total, counter, "publications under an id seen before") \
   X(store_operations_total, counter, "operations submitted to the store") \
   X(store_failures_total, counter, "operations that the store failed") \
+  X(presence_updates_total, counter, "changes of presence that were told") \
+  X(presence_undone_total, counter, "changes undone before they were told") \
+  X(presence_held, gauge, "lost peers that count until their grace ends") \
+  X(presence_seen, gauge, "users offline whose last seen is known") \
+  X(typing_updates_total, counter, "lists of who types told to rooms") \
+  X(notified_total, counter, "notifications kept") \
+  X(notified_again_total, counter, "notifications under an id seen before") \
+  X(notify_acked_total, counter, "notifications acknowledged") \
+  X(notify_collapsed_total, counter, "notifications that a newer one replaced") \
+  X(notify_expired_total, counter, "notifications that expired") \
+  X(notify_missed_total, counter, "notifications that on_missed was told of") \
+  X(inboxes, gauge, "users whose notifications are in memory") \
+  X(notify_waiting, gauge, "notifications that on_missed waits for") \
+  X(receipts_total, counter, "receipts kept") \
+  X(receipt_updates_total, counter, "receipts told to rooms and users") \
   X(slow_closed_total, counter, "peers closed with 4008") \
   X(handler_errors_total, counter, "handlers that returned an error") \
   X(pings_total, counter, "pings sent") \

@@ -11,6 +11,8 @@
 #include <rill/hub.h>
 #include <rill/limits.h>
 #include <rill/metrics.h>
+#include <rill/notify.h>
+#include <rill/presence.h>
 #include <rill/room.h>
 #include <rill/token.h>
 #include <rill/value.h>

@@ -138,6 +138,12 @@ typedef struct rill_room_opts {
   bool durable;
   uint32_t keep_count;
   uint64_t keep_ms, keep_bytes;
+  /*
+   * Presence and typing (rill/presence.h): who is there, with a grace and a
+   * window of its own (0: as the limits say), and who is typing.
+   */
+  bool presence, typing;
+  uint32_t presence_grace_ms, presence_window_ms;
 } rill_room_opts;
 RILL_API int rill_room_defaults(rill_hub *hub, const char *pattern,
                                 const rill_room_opts *opts);

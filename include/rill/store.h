@@ -11,7 +11,7 @@
  * The hub submits operations; the store completes each exactly once, with
  * rill_store_complete on the hub's thread: within the call (memory) or later
  * (a store with a thread of its own comes back by rill_post).  Operations on
- * one log take effect in the order of their submission.  An APPEND or SET
+ * one log take effect, and are completed, in the order of their submission.  An APPEND or SET
  * that is completed with 0 survives whatever the store says that it
  * survives; one that failed may be submitted again with the same |id|.
  *
@@ -35,7 +35,8 @@ typedef struct rill_store_op rill_store_op;
  * rill_store_use has |hub| keep things in |store|, which it frees with
  * itself.  Before the first conn.
  *
- * RILL_ERR_STATE   there is a store already, or there are peers
+ * RILL_ERR_STATE   there is a store already, or there are peers; |store| is
+ *                  still the caller's, for its |free|
  */
 RILL_API int rill_store_use(rill_hub *hub, rill_store *store);
 
@@ -81,7 +82,8 @@ typedef enum rill_store_kind {
  *         and |first| and |last|, the numbers at the ends of the log (0: it
  *         never had a record; first > last: all are trimmed), and |gone|,
  *         the highest cursor that has been trimmed away.
- * REMOVE  the record |from| of |name|; 0 also where there is none.
+ * REMOVE  the record |from| of |name|; 0 also where there is none.  Numbers
+ *         are not given anew: |first| is the next that is there.
  * SET     |value| under |name|, if |version| is above that of what is there.
  *         Results: |last|, the version that is there now; 0 also where
  *         nothing was changed.

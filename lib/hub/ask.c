@@ -202,7 +202,7 @@ static void tell(rill__ask *a) {
   size_t size = a->n * (sizeof(rill_answer) + sizeof(rill_peer));
   rill_answers out = {.status = a->status};
   rill_answer *v = a->n > 0 ? rill__malloc(alloc, size) : NULL;
-  rill_peer *missing = (rill_peer *)(void *)(v + a->n);
+  rill_peer *missing = v != NULL ? (rill_peer *)(void *)(v + a->n) : NULL;
   uint32_t *at = a->n > 0 ? rill__malloc(alloc, a->n * sizeof *at) : NULL;
   rill__tape tape;
 

@@ -1,6 +1,7 @@
 #include "hub/batch.h"
 
 #include "hub/conn.h"
+#include "hub/emit.h"
 #include "hub/history.h"
 
 /* What is held back is written out early beyond so many bytes. */
@@ -9,10 +10,8 @@
 typedef struct held {
   struct held *next;
   rill__entry *entry;
-  uint32_t offset_len;
   bool uncompressed;
   rill_overflow overflow;
-  char offset[RILL__OFFSET_MAX];
 } held;
 
 typedef struct rill__batch {
@@ -79,9 +78,6 @@ bool rill__batch_take(rill_hub *hub, rill__room *room,
   }
   h->uncompressed = item->uncompressed;
   h->overflow = item->overflow;
-  h->offset_len = (uint32_t)item->offset.len;
-  if (h->offset_len > 0)
-    memcpy(h->offset, item->offset.ptr, h->offset_len);
   *b->end = h;
   b->end = &h->next;
   b->bytes += h->entry->size;
@@ -90,27 +86,44 @@ bool rill__batch_take(rill_hub *hub, rill__room *room,
   return true;
 }
 
-void rill__batch_flush(rill_hub *hub, rill__room *room) {
+/* false: out of memory, nobody was sent anything. */
+static bool send_held(rill_hub *hub, rill__room *room, const held *h,
+                      rill__tape *tape) {
   rill_str name = rill__room_name(room);
   rill_to to = {.rooms = &name, .nrooms = 1,
                 .space = rill__space_name(room->space)};
+  rill__item item;
+  char offset[RILL__OFFSET_MAX];
+
+  rill__tape_clear(tape);
+  if (!rill__entry_item(h->entry, tape, &item)) {
+    hub->history_lost = ++hub->offset; /* whoever asks is told of a gap */
+    return false;
+  }
+  item.uncompressed = h->uncompressed;
+  item.overflow = h->overflow;
+  rill__emit_keep(hub, room->space, &to, &item, offset);
+  return rill__fanout_send(hub, &to, &item, NULL, NULL) == 0;
+}
+
+/* The emit said that all is well: who misses the event must hear of it. */
+static void cut_members(const rill__room *room) {
+  for (uint32_t i = room->count; i > 0; i--) {
+    rill__peer *p = i <= room->count ? room->members[i - 1]->peer : NULL;
+    if (p != NULL && p->open)
+      rill__conn_ws_cut(p->conn, RILL_CAUSE_NOMEM, "out of memory");
+  }
+}
+
+void rill__batch_flush(rill_hub *hub, rill__room *room) {
   rill__tape tape;
 
   if (room->batch == NULL)
     return;
   rill__tape_init(&tape, &hub->alloc);
-  for (const held *h = room->batch->first; h != NULL; h = h->next) {
-    rill__item item;
-    rill__tape_clear(&tape);
-    if (!rill__entry_item(h->entry, &tape, &item)) {
-      hub->history_lost = hub->offset; /* whoever asks is told of a gap */
-      continue;
-    }
-    item.offset = (rill_str){h->offset, h->offset_len};
-    item.uncompressed = h->uncompressed;
-    item.overflow = h->overflow;
-    rill__fanout_send(hub, &to, &item, NULL, NULL);
-  }
+  for (const held *h = room->batch->first; h != NULL; h = h->next)
+    if (!send_held(hub, room, h, &tape))
+      cut_members(room);
   rill__tape_finish(&tape);
   rill__batch_free(hub, room);
   rill__room_settle(hub, room);

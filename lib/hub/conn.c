@@ -289,15 +289,17 @@ static int input(rill_conn *c, uint8_t *data, size_t len) {
 
 /* A client that does not read its answers (SOFT) gets no more of them. */
 static bool stopped(const rill_conn *c) {
-  return c->state == RILL__VERDICT ||
-         rill__conn_is(c, RILL__PAUSED | RILL__THROTTLED) ||
-         ((c->state == RILL__HTTP || rill__conn_is(c, RILL__BOX)) &&
-          rill__conn_is(c, RILL__SOFT));
+  if (!rill__conn_is(c, RILL__PAUSED | RILL__THROTTLED | RILL__SOFT))
+    return c->state == RILL__VERDICT;
+  return c->state == RILL__VERDICT || c->state == RILL__HTTP ||
+         rill__conn_is(c, RILL__PAUSED | RILL__THROTTLED | RILL__BOX);
 }
 
-bool rill__conn_held_back(const rill_conn *c) {
+static inline bool held_back(const rill_conn *c) {
   return stopped(c) || (c->extra != NULL && c->extra->held.len > 0);
 }
+
+bool rill__conn_held_back(const rill_conn *c) { return held_back(c); }
 
 int rill_feed(rill_conn *c, uint8_t *data, size_t len, rill_time now) {
   rill_hub *hub = c->hub;
@@ -461,7 +463,7 @@ unsigned rill_wants(const rill_conn *c) {
       wants |= RILL_WANT_FLUSH;
   }
   if (!rill__conn_is(c, RILL__ENDED | RILL__SOFT) &&
-      (!rill__conn_held_back(c) || rill__conn_is(c, RILL__WATCH)) &&
+      (!held_back(c) || rill__conn_is(c, RILL__WATCH)) &&
       (c->state != RILL__FLUSH || rill__conn_is(c, RILL__LINGER)))
     wants |= RILL_WANT_READ;
   return wants;

@@ -368,13 +368,21 @@ int rill__conn_ws_deliver(rill_conn *c, rill__peer *p, const rill_msg *msg) {
 static int deliver_raw(rill_conn *c, const rill__ws_message *m,
                        const rill_msg *msg) {
   rill_hub *hub = c->hub;
+  rill__peer *p = c->peer; /* it has no voice: the route's handlers */
+  const rill_handlers *h = p->opts->handlers;
   int rv;
 
+  if (!p->open || h->on_message == NULL)
+    return 0;
   hub->delivering = m;
   hub->delivering_first = 0;
-  rv = rill__conn_ws_deliver(c, c->peer, msg);
+  hub->in_handler = true;
+  rv = h->on_message(rill__peer_handle(p), msg, p->opts->arg);
+  hub->in_handler = false;
   hub->delivering = NULL;
-  return rv;
+  if (rv < 0 && rill__peer_handled(p, rv) < 0)
+    return RILL_ERR_HANDLER;
+  return c->state >= RILL__FLUSH ? RILL_ERR_CLOSED : rv;
 }
 
 static int on_message(void *arg, const rill__ws_message *m) {

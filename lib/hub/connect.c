@@ -273,6 +273,8 @@ static rill_request *request_of(rill__session *s, rill__space *space,
   space->npeers++; /* it stays as long as somebody asks for it */
   req->route = s->route;
   req->connects = true;
+  req->verdict_by =
+      rill__after(hub->now, hub->config.limits.verdict_ms);
   req->polled = rill__conn_is(s->conn, RILL__BOX);
   req->http = s->head;
   req->borrowed = true;
@@ -325,8 +327,10 @@ int rill__connect_ask(rill__session *s, rill__space *space, uint32_t auth,
   }
   req->hooked = false;
   if (!req->answered) {
-    if (req->session != NULL && s->route->dialect == RILL_JSON) {
-      c->flags |= RILL__PAUSED; /* what follows waits for the verdict */
+    if (req->session != NULL) {
+      if (s->route->dialect == RILL_JSON)
+        c->flags |= RILL__PAUSED; /* what follows waits for the verdict */
+      rill__conn_arm(c);
       rill__conn_ready(c);
     }
     return c->state >= RILL__FLUSH ? RILL_ERR_CLOSED : 0;
@@ -337,6 +341,35 @@ int rill__connect_ask(rill__session *s, rill__space *space, uint32_t auth,
   else
     rill__request_free(req);
   return c->state >= RILL__FLUSH ? RILL_ERR_CLOSED : 0;
+}
+
+rill_time rill__connects_due(const rill__session *s) {
+  rill_time due = RILL_NEVER;
+
+  for (const rill_request *r = s->connects; r != NULL; r = r->next)
+    due = rill__sooner(due, r->verdict_by);
+  return due;
+}
+
+/* The hook still has it, and finds out when it answers. */
+void rill__connects_expire(rill__session *s) {
+  rill_request **at = &s->connects, *r;
+
+  while ((r = *at) != NULL && s->conn->state == RILL__OPEN) {
+    rill__space *space = r->space;
+    if (r->verdict_by > s->hub->now) {
+      at = &r->next;
+      continue;
+    }
+    *at = r->next;
+    r->session = NULL;
+    s->hub->metrics.limit_verdict_ms++;
+    if (s->route->dialect == RILL_JSON)
+      rill__envelope_refuse(s, 503, "no verdict in time", NULL);
+    else
+      rill__socketio_refuse(s, rill__space_name(space), "no verdict in time",
+                            NULL);
+  }
 }
 
 rill_value rill_request_auth(const rill_request *req) {

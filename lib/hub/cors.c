@@ -37,6 +37,8 @@ void rill__cors_preflight(rill_request *req) {
   rill__bytes_init(&out, &req->hub->alloc);
   rill__http_begin_response(&out, 204);
   rill__cors_headers(req, &out);
+  rill__http_add_header(&out, rill_s("Vary"),
+                        rill_s("Access-Control-Request-Headers"));
   if (rill__origin_ok(req)) {
     rill__http_add_header(&out, rill_s("Access-Control-Allow-Methods"),
                           rill_s("GET, POST, OPTIONS"));

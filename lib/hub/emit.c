@@ -55,16 +55,21 @@ static bool may_wait(const rill_to *to, const rill__item *item) {
          !item->is_volatile && item->key.len == 0;
 }
 
-static int send_item(rill_hub *hub, rill__space *space, const rill_to *to,
-                     rill__item *item, rill__ask *ask) {
-  char offset[RILL__OFFSET_MAX];
-
+void rill__emit_keep(rill_hub *hub, rill__space *space, const rill_to *to,
+                     rill__item *item, char *offset) {
   if (hub->remembers)
     item->offset = (rill_str){
         offset, rill__history_keep(hub, space, to, item, offset)};
   if (item->offset.len == 0 && space->opts.recovery)
     item->offset = (rill_str){offset,
                               rill__offset_write(hub, hub->offset, offset)};
+}
+
+/* Offsets are given in the order in which events go out. */
+static int send_item(rill_hub *hub, rill__space *space, const rill_to *to,
+                     rill__item *item, rill__ask *ask) {
+  char offset[RILL__OFFSET_MAX];
+
   for (size_t i = 0; hub->remembers && i < to->nrooms; i++) {
     rill__room *room = rill__room_find(space, to->rooms[i]);
     if (room == NULL)
@@ -73,6 +78,7 @@ static int send_item(rill_hub *hub, rill__space *space, const rill_to *to,
       return 0;
     rill__batch_flush(hub, room);
   }
+  rill__emit_keep(hub, space, to, item, offset);
   return rill__fanout_send(hub, to, item,
                            ask != NULL ? rill__ask_expect : NULL, ask);
 }
@@ -214,7 +220,7 @@ int rill_emit_others(rill_peer from, rill_str room, const char *name,
   rill_to to = {.rooms = &room, .nrooms = 1, .except = &from, .nexcept = 1,
                 .space = rill_peer_space(from)};
 
-  if (from.hub == NULL)
+  if (rill__peer_of(from) == NULL) /* whose namespace nobody knows */
     return RILL_ERR_CLOSED;
   return rill_emit(from.hub, &to, name, args, opts);
 }

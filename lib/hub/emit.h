@@ -10,6 +10,12 @@
 int rill__emit_message(rill__peer *p, const rill_msg *msg);
 /* To all of |to|, kept where that is wanted. */
 int rill__emit_item(rill_hub *hub, const rill_to *to, rill__item *item);
+/*
+ * Keeps |item|, which goes to |to| now, where it can be recovered from; its
+ * offset is written to |offset|, of RILL__OFFSET_MAX bytes.
+ */
+void rill__emit_keep(rill_hub *hub, rill__space *space, const rill_to *to,
+                     rill__item *item, char *offset);
 /* To one peer, kept for it where that is away or has recovery. */
 int rill__emit_to(rill__peer *p, const rill__item *item);
 /* 0, or why |name| cannot be an event's. */

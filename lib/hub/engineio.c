@@ -114,6 +114,7 @@ static unsigned format_of(const rill__route *route, bool polled) {
 }
 
 static void set_variant(rill_conn *c, unsigned format) {
+  c->ws.payload = true; /* what the handshake has announced */
   c->variant = (uint8_t)format;
   if (c->ws.pmd != NULL)
     c->variant = (uint8_t)(format + rill__pmd_send_bits(c->ws.pmd) - 8);
@@ -153,15 +154,16 @@ static rill__session *box_session(rill_request *req) {
 /* A new session on long-polling: the handshake's answer is its OPEN. */
 static int open_polling(rill_request *req, rill_str user) {
   rill_hub *hub = req->hub;
-  rill__session *s = hub->nconns < hub->config.limits.conns ? box_session(req)
-                                                            : NULL;
+  bool full = hub->nconns >= hub->config.limits.conns;
+  rill__session *s = full ? NULL : box_session(req);
   rill__bytes out, open;
   int rv = 0;
 
   if (s == NULL) {
-    hub->metrics.limit_conns += hub->nconns >= hub->config.limits.conns;
-    rill__request_refuse(req, 503, "too many sessions");
-    return RILL_ERR_LIMIT;
+    hub->metrics.limit_conns += full;
+    rill__request_refuse(req, 503,
+                         full ? "too many sessions" : "out of memory");
+    return full ? RILL_ERR_LIMIT : RILL_ERR_NOMEM;
   }
   rill__bytes_init(&open, &hub->alloc);
   write_open(s, &open);
@@ -255,8 +257,10 @@ void rill__engineio_flush(rill_conn *box) {
   rill__http_end(&out);
   box->out.head->from++; /* nothing is before the first separator */
   box->out.bytes--;
-  rill__request_answer(req, &out, &box->out, false);
-  rill__conn_emptied(box);
+  if (rill__request_answer(req, &out, &box->out, false) == 0)
+    rill__conn_emptied(box);
+  else /* its client has not heard what it would be sent anew, and cut short */
+    rill__conn_ws_cut(box, RILL_CAUSE_NOMEM, "out of memory");
 }
 
 /* The session breaks a rule: whoever waits is told, and it ends. */
@@ -378,6 +382,10 @@ static void with_session(rill_request *req, rill_str sid, bool websocket) {
   const rill__http_head *head = rill__http_head_of(req->http);
   rill__session *s = rill__session_find(req->hub, sid);
 
+  if (s != NULL && is_box(s->conn) && s->conn->state == RILL__OPEN) {
+    rill__heartbeat_tick(s->conn); /* it may be too late by now */
+    s = rill__session_find(req->hub, sid);
+  }
   if (s == NULL || s->route != req->route)
     fail(req, RILL__EIO_SID);
   else if (websocket != head->upgrade)
@@ -560,6 +568,7 @@ static bool carry_over(rill_conn *box, rill_conn *c) {
 static int switch_over(rill__session *s) {
   rill_conn *box = s->conn, *c = s->probe;
   rill_request *poll = s->poll;
+  bool carried;
 
   rill__fanout_close(c->hub, &c->hub->fanout);
   if (box->state != RILL__OPEN || c->state != RILL__OPEN)
@@ -584,15 +593,16 @@ static int switch_over(rill__session *s) {
   c->u.rate = box->u.rate;
   c->pinged = c->hub->now; /* armed anew: the ping of the box is void */
   c->flags |= box->flags & (RILL__PAUSED | RILL__BUSY_TOLD);
-  if (!carry_over(box, c)) {
-    rill__conn_ws_cut(c, RILL_CAUSE_NOMEM, "out of memory");
-    return RILL_ERR_NOMEM;
-  }
-  c->hub->metrics.upgrades_total++;
+  carried = carry_over(box, c);
   rill__conn_kill(box);
   if (poll != NULL) /* a client that polls on although it has upgraded */
     reply(poll, 200, "text/plain; charset=UTF-8", "6",
           !rill__conn_is(poll->conn, RILL__KEEP));
+  if (!carried) {
+    rill__conn_ws_cut(c, RILL_CAUSE_NOMEM, "out of memory");
+    return RILL_ERR_NOMEM;
+  }
+  c->hub->metrics.upgrades_total++;
   rill__conn_arm(c);
   return rill__conn_is(c, RILL__PAUSED) ? RILL_PAUSE : 0;
 }

@@ -200,6 +200,10 @@ int rill__event_handle(rill__peer *p, rill_str name, const rill__node *args,
   int rv;
 
   hub->metrics.events_total++;
+  if (name.len > hub->config.limits.name_bytes) {
+    hub->metrics.limit_name_bytes++;
+    return rill_event_fail(&ev, "bad-event", "the name is too long");
+  }
   on = on_find(p->voice->space->rules, ev.name);
   if (too_many(p, on)) {
     hub->metrics.events_throttled_total++;

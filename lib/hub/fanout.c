@@ -111,6 +111,7 @@ static int make_room(rill_hub *hub, const encodings *enc) {
       f->chunks |= rill__mix_of(v);
     }
     e->from = e->to = e->chunk->used;
+    e->kind = rill__kind_of(v);
   }
   f->mix = enc->mix;
   return 0;
@@ -130,12 +131,12 @@ static void append(rill_hub *hub, const encodings *enc) {
     e->chunk->used += (uint32_t)(n + x->len);
     e->to = e->chunk->used;
     e->packed |= (x->first & RILL__WS_RSV1) != 0;
-    e->whole |= x->whole;
+    if (x->whole)
+      e->kind = RILL__OUT_WHOLE;
   }
 }
 
-static void hand_out(rill_hub *hub, rill__peer *p) {
-  rill__fanout *f = &hub->fanout;
+static inline void hand_out(rill__fanout *f, rill__peer *p) {
   rill_conn *c = p->conn;
   struct rill__encoded *e;
 
@@ -148,8 +149,7 @@ static void hand_out(rill_hub *hub, rill__peer *p) {
     rill__pmd_foreign(c->ws.pmd);
   c->flags &= (uint16_t)~RILL__ANSWER;
   rill__conn_queue(c, e->chunk, e->from, e->to, f->count,
-                   e->whole ? RILL__OUT_WHOLE : rill__kind_of(c->variant),
-                   f->overflow);
+                   e->kind, f->overflow);
 }
 
 /* Nothing of the last run is kept that is larger than usual. */
@@ -157,7 +157,7 @@ static void settle(rill__fanout *f) {
   for (rill__mix m = f->mix; m != 0;) {
     unsigned v = rill__mix_take(&m);
     struct rill__encoded *e = &f->v[v];
-    e->packed = e->whole = false;
+    e->packed = false;
     e->from = e->to;
     if (e->chunk != NULL && e->chunk->cap > RILL__CHUNK_STD) {
       rill__chunk_unref(e->chunk);
@@ -187,7 +187,7 @@ void rill__fanout_close_(rill_hub *hub) {
     for (uint32_t i = 0; i < f->room->count; i++) {
       rill__peer *p = f->room->members[i]->peer;
       seen |= rill__mix_of(p->variant);
-      hand_out(hub, p);
+      hand_out(f, p);
     }
     f->room->mix = seen;
   } else {
@@ -196,7 +196,7 @@ void rill__fanout_close_(rill_hub *hub) {
       if (rill__peer_space(p) != f->space || !p->open)
         continue;
       seen |= rill__mix_of(p->variant);
-      hand_out(hub, p);
+      hand_out(f, p);
     }
     f->space->mix = seen;
   }
@@ -287,7 +287,7 @@ static void reach(void *arg, rill__peer *p) {
   else if (o->keyed[c->variant] != NULL)
     rill__conn_queue_keyed(c, o->keyed[c->variant], f->overflow);
   else
-    hand_out(o->hub, p);
+    hand_out(f, p);
 }
 
 static void reach_room(once *o, rill__room *room) {

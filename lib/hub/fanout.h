@@ -74,8 +74,8 @@ typedef struct rill__fanout {
   struct rill__encoded {
     rill__chunk *chunk; /* kept for the next run */
     uint32_t from, to;
+    uint32_t kind; /* RILL__OUT_... */
     bool packed; /* a frame in it is compressed */
-    bool whole;  /* it is one message of several frames */
   } v[RILL__VARIANTS];
   rill__mix chunks;    /* the variants that have one */
   rill__bytes scratch; /* encoded and compressed payloads */

@@ -7,6 +7,9 @@
 
 #include "hub/session.h"
 
+/* How late a loop's timer usually is. */
+#define TIMER_SLACK (5 * RILL_MSEC)
+
 static rill_time later(rill_time from, uint32_t ms) {
   return rill__after(from, ms);
 }
@@ -66,13 +69,23 @@ void rill__heartbeat_again(rill_conn *c) {
     c->pinged = c->hub->now;
   if (c->since != RILL_NEVER)
     c->since = later(c->hub->now, c->hub->config.limits.message_ms);
+  if (c->session != NULL && c->session->parts_by != RILL_NEVER)
+    c->session->parts_by = later(c->hub->now,
+                                 c->hub->config.limits.message_ms);
   rill__conn_arm(c);
+}
+
+/* An envelope reads nothing before the verdict on its "open". */
+static bool judged(const rill_conn *c) {
+  return c->peer == NULL && c->session != NULL && c->session->connects != NULL;
 }
 
 rill_time rill__heartbeat_due(const rill_conn *c) {
   const rill_limits *l = &c->hub->config.limits;
   rill_time due = deaf(c) ? unheard_due(c) : silence_due(c);
 
+  if (judged(c))
+    due = rill__sooner(due, rill__session_due(c));
   if (c->extra != NULL && c->extra->held_due)
     return c->hub->now;
   if (rill__conn_is(c, RILL__SOFT))
@@ -128,7 +141,8 @@ void rill__heartbeat_tick(rill_conn *c) {
     unthrottle(c);
   if (c->state != RILL__OPEN)
     return;
-  if (c->session != NULL && !deaf(c) && rill__session_due(c) <= now) {
+  if (c->session != NULL && (!deaf(c) || judged(c)) &&
+      rill__session_due(c) <= now) {
     rill__session_tick(c);
     return;
   }
@@ -153,10 +167,13 @@ void rill__heartbeat_tick(rill_conn *c) {
     else
       rill__conn_ws_cut(c, RILL_CAUSE_TIMEOUT, "no pong");
   } else if (by_the_clock(c)) {
-    if (!rill__conn_is(c, RILL__PINGED) &&
-        later(c->pinged, l->ping_ms) <= now) {
+    rill_time due = later(c->pinged, l->ping_ms);
+    if (!rill__conn_is(c, RILL__PINGED) && due <= now) {
       hub->metrics.limit_ping_ms++;
       rill__conn_ws_ping(c);
+      /* what timers are late by is not given to the client as well */
+      if (c->state == RILL__OPEN && now - due < TIMER_SLACK)
+        c->pinged = due;
     }
   } else if (later(c->heard, l->idle_ms) <= now) {
     hub->metrics.limit_idle_ms++;

@@ -377,6 +377,8 @@ static void keep(keeping *k, const rill_to *to) {
     if (r != NULL && keeps(r, k->item)) {
       add(hub, &r->ring, r, k->entry);
       rill__room_settle(hub, r);
+    } else if (r == NULL && k->space->opts.recovery) {
+      hub->history_gone = k->entry->offset; /* a room of nobody keeps nothing */
     }
   }
   for (size_t i = 0; i < to->nusers; i++) {
@@ -408,11 +410,15 @@ size_t rill__history_keep(rill_hub *hub, rill__space *space, const rill_to *to,
   return rill__offset_write(hub, hub->offset, text);
 }
 
-/* The rings that |p| may have missed something in, one after the other. */
+/*
+ * The rings that |p| may have missed something in, one after the other, and
+ * from which offset on: what a room was sent before it came is not missed.
+ */
 static const rill__ring *ring_of(const rill__peer *p, const rill__member **m,
-                                 int *step) {
+                                 int *step, uint64_t *from) {
   const rill__ring *r = NULL;
 
+  *from = 0;
   while (r == NULL && *step < 3) {
     if (*step == 0) {
       r = p->voice->ring;
@@ -423,6 +429,7 @@ static const rill__ring *ring_of(const rill__peer *p, const rill__member **m,
       ++*step;
     } else if (*m != NULL) {
       r = (*m)->room->ring;
+      *from = (*m)->since;
       *m = (*m)->next;
     } else {
       ++*step;
@@ -434,6 +441,7 @@ static const rill__ring *ring_of(const rill__peer *p, const rill__member **m,
 bool rill__history_complete(rill__peer *p, uint64_t offset, bool returns) {
   const rill__member *m = NULL;
   const rill__ring *r;
+  uint64_t from;
   int step = 0;
 
   if (p->hub->history_lost > offset)
@@ -441,8 +449,8 @@ bool rill__history_complete(rill__peer *p, uint64_t offset, bool returns) {
   for (m = returns ? NULL : p->rooms; m != NULL; m = m->next)
     if (m->room->gone > offset || m->room->opts.history == 0)
       return false;
-  while ((r = ring_of(p, &m, &step)) != NULL)
-    if (r->lost > offset)
+  while ((r = ring_of(p, &m, &step, &from)) != NULL)
+    if (r->lost > offset && r->lost > from)
       return false;
   return true;
 }
@@ -482,12 +490,13 @@ static bool fits(const rill__peer *p, uint64_t offset) {
   const rill_limits *l = &p->hub->config.limits;
   const rill__member *m = NULL;
   const rill__ring *r;
-  uint64_t count = 0, bytes = 0;
+  uint64_t count = 0, bytes = 0, from;
   int step = 0;
 
-  while ((r = ring_of(p, &m, &step)) != NULL) {
-    count += r->len - first_behind(r, offset);
-    for (uint32_t i = r->len; i > 0 && at(r, i - 1)->offset > offset; i--)
+  while ((r = ring_of(p, &m, &step, &from)) != NULL) {
+    uint32_t first = first_behind(r, offset > from ? offset : from);
+    count += r->len - first;
+    for (uint32_t i = r->len; i > first; i--)
       if ((bytes += at(r, i - 1)->size * 2u) > l->queue_bytes)
         return false;
   }
@@ -515,10 +524,11 @@ static rill__entry *next_missed(const rill__peer *p, uint64_t offset,
   const rill__member *m = NULL;
   const rill__ring *r;
   rill__entry *best = NULL;
+  uint64_t from;
   int step = 0;
 
-  while ((r = ring_of(p, &m, &step)) != NULL) {
-    uint32_t i = first_behind(r, offset);
+  while ((r = ring_of(p, &m, &step, &from)) != NULL) {
+    uint32_t i = first_behind(r, offset > from ? offset : from);
     if (i < r->len && (best == NULL || at(r, i)->offset < best->offset)) {
       best = at(r, i);
       *room = r->room;

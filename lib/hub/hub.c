@@ -11,10 +11,15 @@
 #include "hub/config.h"
 #include "hub/conn.h"
 #include "hub/history.h"
+#include "hub/inbox.h"
+#include "hub/notify.h"
+#include "hub/presence.h"
+#include "hub/receipts.h"
 #include "hub/recover.h"
 #include "hub/session.h"
 #include "hub/space.h"
 #include "hub/store.h"
+#include "hub/typing.h"
 
 typedef struct rill__at_free {
   struct rill__at_free *next;
@@ -78,12 +83,16 @@ int rill_hub_new(rill_hub **out, const rill_config *config) {
   hub->due_end = &hub->due;
   hub->asks_end = &hub->asks_over;
   atomic_init(&hub->posted, NULL);
+  atomic_init(&hub->wake, NULL);
+  atomic_init(&hub->wake_arg, NULL);
+  atomic_init(&hub->posting, 0);
   rill__heap_init(&hub->timers, &hub->alloc);
   rill__timer_init(&hub->drain_timer, RILL__TIMER_DRAIN);
   rill__timer_init(&hub->trim_timer, RILL__TIMER_TRIM);
   rill__timer_init(&hub->away_timer, RILL__TIMER_AWAY);
   rill__timer_init(&hub->history_timer, RILL__TIMER_HISTORY);
-  hub->ntimers = 4;
+  rill__timer_init(&hub->notify_timer, RILL__TIMER_NOTIFY);
+  hub->ntimers = 5;
   rill__chunk_pool_init(&hub->chunks, &hub->alloc);
   rill__http_env_init(&hub->http, &hub->alloc, &hub->config.limits);
   rill__out_env_init(&hub->out, &hub->alloc);
@@ -94,6 +103,7 @@ int rill_hub_new(rill_hub **out, const rill_config *config) {
   rill__list_init(&hub->rings);
   rill__list_init(&hub->works);
   rill__list_init(&hub->works_done);
+  rill__list_init(&hub->newcomers);
   rill__tape_init(&hub->tape, &hub->alloc);
   rill__builder_init(&hub->build, &hub->alloc);
   rill__bytes_init(&hub->fanout.scratch, &hub->alloc);
@@ -126,9 +136,11 @@ void rill_hub_free(rill_hub *hub) {
     a->fn(a->arg);
     rill__free(&hub->alloc, a, sizeof *a);
   }
+  rill__store_free(hub); /* its thread may post until then */
   rill__posts_free(hub);
-  rill__store_free(hub);
   rill__peers_free(hub);
+  rill__inboxes_free(hub);
+  rill__receipts_free(hub);
   rill__asks_free(hub);
   rill__rooms_free(hub);
   rill__spaces_free(hub);
@@ -282,6 +294,24 @@ static void timer_due(rill_hub *hub, rill__timer *t) {
     break;
   case RILL__TIMER_BATCH:
     rill__batch_tick(hub, t);
+    break;
+  case RILL__TIMER_CROWD:
+    rill__crowd_tick(t);
+    break;
+  case RILL__TIMER_PRESENCE:
+    rill__presence_tick(t);
+    break;
+  case RILL__TIMER_TYPING:
+    rill__typing_tick(t);
+    break;
+  case RILL__TIMER_NOTIFY:
+    rill__notify_tick(hub);
+    break;
+  case RILL__TIMER_INBOX:
+    rill__inbox_tick(t);
+    break;
+  case RILL__TIMER_RECEIPTS:
+    rill__receipts_tick(t);
     break;
   default:
     break;

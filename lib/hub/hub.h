@@ -104,6 +104,11 @@ struct rill_hub {
   rill_store *store;        /* NULL: nothing has been kept yet */
   rill__link works, works_done; /* operations of the store */
   size_t nworks;            /* of both lists */
+  rill__link newcomers;     /* voices to be told what waits for their users */
+  rill__timer notify_timer; /* of that */
+  struct rill__inbox *inboxes; /* of users in use, by the name of their log */
+  size_t nasked;            /* requests that wait for an inbox */
+  struct rill__held *held_receipts; /* rooms with receipts to tell */
   uint64_t room_lives;
   bool remembers;           /* some room or space keeps or batches events */
   uint64_t history_lost;    /* the newest offset that was never kept */
@@ -115,8 +120,9 @@ struct rill_hub {
 
   struct rill__at_free *at_free;
   _Atomic(rill__task *) posted; /* newest first */
-  void (*wake)(void *arg);
-  void *wake_arg;
+  _Atomic(void (*)(void *arg)) wake;
+  _Atomic(void *) wake_arg;
+  atomic_uint posting; /* threads that may be inside |wake| */
 
   struct {
     rill__rate accepts, address_accepts, controls, messages, bytes;
@@ -146,7 +152,13 @@ enum {
   RILL__TIMER_AWAY,
   RILL__TIMER_HISTORY,
   RILL__TIMER_ASK,
-  RILL__TIMER_BATCH
+  RILL__TIMER_BATCH,
+  RILL__TIMER_CROWD,
+  RILL__TIMER_PRESENCE,
+  RILL__TIMER_TYPING,
+  RILL__TIMER_NOTIFY,
+  RILL__TIMER_INBOX,
+  RILL__TIMER_RECEIPTS
 };
 /* Room for one timer more; false: no memory. */
 bool rill__hub_timer_add(rill_hub *hub);

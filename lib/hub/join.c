@@ -178,7 +178,10 @@ static void tell(rill__peer *p, rill__join *j) {
 /* In the order of the requests, as far as there are verdicts. */
 bool rill__joins_deliver(rill__peer *p) {
   rill__peer_rare *rare = p->rare;
+  rill_peer peer = rill__peer_handle(p);
 
+  if (rare == NULL) /* told already, with those before */
+    return true;
   for (rill__join *j = rare->joins; j != NULL && may_join(p); j = j->next)
     if (j->state == JOIN_ASK)
       ask(p, j);
@@ -190,10 +193,11 @@ bool rill__joins_deliver(rill__peer *p) {
       int status = j->denied ? RILL_ERR_FORBIDDEN : j->status;
       join_free(p->hub, j);
       if (!rill__sse_joined(p, status))
-        return status == 0;
+        return rill__peer_of(peer) != NULL;
     } else {
       tell(p, j);
     }
   }
+  rill__peer_rare_settle(p);
   return true;
 }

@@ -296,6 +296,20 @@ bool rill__outq_conflate(rill__outq *q, rill__chunk *chunk, uint32_t from,
   return true;
 }
 
+void rill__outq_put_last(rill__outq *q, const rill__chunk *chunk) {
+  rill__extent **at = &q->head, *e;
+
+  while (*at != NULL && (*at)->chunk != chunk)
+    at = &(*at)->next;
+  e = *at;
+  if (e == NULL || e == q->tail)
+    return;
+  *at = e->next;
+  e->next = NULL;
+  q->tail->next = e;
+  q->tail = e;
+}
+
 rill__chunk *rill__out_room(rill__out_env *env, rill__chunk_pool *pool,
                             size_t len, bool *own) {
   *own = len > RILL__CHUNK_STD;

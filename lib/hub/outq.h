@@ -88,6 +88,9 @@ uint32_t rill__outq_drop_all(rill__outq *q, rill__out_env *env);
 bool rill__outq_conflate(rill__outq *q, rill__chunk *chunk, uint32_t from,
                          uint32_t to, uint32_t max_bytes);
 
+/* Moves the unsent message that |chunk| was made for to the end. */
+void rill__outq_put_last(rill__outq *q, const rill__chunk *chunk);
+
 /*
  * Room for |len| bytes at the end of a chunk for direct messages: the chunk,
  * borrowed, or NULL.  Messages beyond a standard chunk get one of their own,

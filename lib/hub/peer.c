@@ -5,9 +5,12 @@
 #include "hub/address.h"
 #include "hub/ask.h"
 #include "hub/batch.h"
+#include "hub/notify.h"
+#include "hub/presence.h"
 #include "hub/recover.h"
 #include "hub/room.h"
 #include "hub/session.h"
+#include "hub/typing.h"
 
 #define PER_PAGE 64u
 
@@ -91,6 +94,16 @@ rill__peer_rare *rill__peer_rare_of(rill__peer *p) {
   return p->rare;
 }
 
+void rill__peer_rare_settle(rill__peer *p) {
+  rill__peer_rare *rare = p->rare;
+
+  if (rare == NULL || rare->joins != NULL || rare->ended ||
+      rare->address_len > 0)
+    return;
+  p->rare = NULL;
+  rill__free(&p->hub->alloc, rare, sizeof *rare);
+}
+
 void rill__own_opts_free(rill_hub *hub, rill_route_opts *opts) {
   rill__own_opts *own = RILL__CONTAINER(opts, rill__own_opts, opts);
   rill__free(&hub->alloc, own, own->size);
@@ -143,6 +156,9 @@ void rill__peer_opened(rill__peer *p) {
   hub->metrics.peers_total += !p->told;
   p->open = p->told = true;
   hub->peers.open++;
+  rill__presence_opened(p);
+  rill__typing_opened(p);
+  rill__notify_opened(p);
   rill__hub_log(hub, RILL_LOG_INFO, "peer.open", rill__address_text(c), NULL);
 }
 
@@ -214,6 +230,7 @@ void rill__peer_free(rill__peer *p) {
   undue(p);
   rill__ask_left(p);
   rill__rooms_leave_all(p);
+  rill__presence_closed(p);
   rill__joins_free(p);
   rill__user_remove(p);
   rill__free(&hub->alloc, p->rare, sizeof *p->rare);
@@ -370,6 +387,24 @@ static void deliver_back(rill__peer *p) {
   rill__peer_handled(p, rv);
 }
 
+/* It may have come back and gone again before the host hears of either. */
+static void deliver_moves(rill__peer *p, unsigned due) {
+  rill__voice *v = p->voice;
+
+  if (!v->told_away && (due & RILL__DUE_AWAY) != 0) {
+    v->told_away = true;
+    deliver_away(p);
+  }
+  if (v->told_away && (due & RILL__DUE_BACK) != 0) {
+    v->told_away = false;
+    deliver_back(p);
+  }
+  if (!v->told_away && p->away) {
+    v->told_away = true;
+    deliver_away(p);
+  }
+}
+
 static void deliver_drain(rill__peer *p) {
   void *arg;
   const rill_handlers *h = rill__peer_handlers(p, &arg);
@@ -400,10 +435,8 @@ static void deliver_open(rill__peer *p) {
 static void deliver(rill__peer *p, unsigned due) {
   if ((due & RILL__DUE_OPEN) != 0 && (p->conn != NULL || p->transient))
     deliver_open(p);
-  if ((due & RILL__DUE_AWAY) != 0)
-    deliver_away(p);
-  if ((due & RILL__DUE_BACK) != 0)
-    deliver_back(p);
+  if ((due & (RILL__DUE_AWAY | RILL__DUE_BACK)) != 0)
+    deliver_moves(p, due);
   if ((due & RILL__DUE_JOINS) != 0 && !rill__joins_deliver(p))
     return; /* it is gone */
   if ((due & RILL__DUE_DRAIN) != 0)

@@ -61,12 +61,16 @@ typedef struct rill__voice {
   struct rill__rates *rates; /* of rill_throttle */
   rill__link away;         /* in hub->away, oldest first */
   rill_time away_until;
+  struct rill__inbox *inbox; /* its user's, once it has been looked for */
+  rill__link untold;       /* in hub->newcomers or inbox->untold */
+  uint64_t told_to;        /* up to which it has been told */
   uint64_t since;          /* the offset when it came: it knows nothing older */
   int missed;              /* of on_back */
   rill_request *opening;   /* accepted: on_open is to see it */
   rill_request *posts;     /* SSE: events that wait for their answer */
   bool ack_taken;          /* its event will be answered later */
   bool secretive;          /* it is in hub->secrets */
+  bool told_away;          /* what the host was told last */
 } rill__voice;
 
 struct rill__peer {
@@ -80,6 +84,7 @@ struct rill__peer {
   rill__member *rooms;   /* its memberships */
   rill__peer_rare *rare; /* NULL: nothing of it is needed */
   rill__voice *voice;    /* NULL: it has no events */
+  struct rill__attending *attending; /* NULL: it has no presence */
   rill__peer *due_next;
   uint32_t stamp;  /* fanout.h */
   uint32_t rtt_us; /* of the last ping; UINT32_MAX: none yet */
@@ -109,6 +114,8 @@ static inline rill_peer rill__peer_handle(const rill__peer *p) {
   return (rill_peer){p->hub, p->slot, p->generation};
 }
 
+/* Frees |rare| where nothing is in it any more. */
+void rill__peer_rare_settle(rill__peer *p);
 /* The next of the peers of one conn; c->peer is the first. */
 static inline rill__peer *rill__peer_sibling(const rill__peer *p) {
   return p->voice != NULL ? p->voice->sibling : NULL;

@@ -2,13 +2,15 @@
 
 #include "hub/ask.h"
 #include "hub/conn.h"
+#include "hub/presence.h"
+#include "hub/typing.h"
 
 bool rill__recoverable(const rill__peer *p, rill_cause cause) {
   const rill_hub *hub = p->hub;
 
   if (p->voice == NULL || !p->voice->space->opts.recovery || !p->told ||
-      !p->voice->secretive || hub->draining)
-    return false;
+      !p->voice->secretive || hub->draining || p->variant == RILL__AS_SSE)
+    return false; /* a stream comes back as another peer, by its last id */
   switch (cause) {
   case RILL_CAUSE_EOF:
   case RILL_CAUSE_IO:
@@ -41,6 +43,8 @@ void rill__peer_leave(rill__peer *p, rill_cause cause, unsigned code,
   if (hub->away_timer.due == RILL_NEVER)
     rill__heap_set(&hub->timers, &hub->away_timer, v->away_until);
   rill__ask_left(p);
+  rill__presence_away(p);
+  rill__typing_away(p);
   rill__peer_due(p, RILL__DUE_AWAY);
 }
 
@@ -54,6 +58,7 @@ void rill__peer_return(rill__peer *p) {
   no_longer_away(p);
   if (p->rare != NULL)
     p->rare->ended = false;
+  rill__presence_back(p);
   rill__peer_due(p, RILL__DUE_BACK);
 }
 
@@ -71,7 +76,8 @@ rill__peer *rill__recover_find(rill_hub *hub, rill__space *space,
   rill__peer *p = rill__voice_by_secret(hub, secret);
   rill_str name = {0};
 
-  if (p == NULL || p->voice->space != space || !(p->away || p->open))
+  if (p == NULL || p->voice->space != space || !(p->away || p->open) ||
+      p->variant == RILL__AS_SSE)
     return NULL;
   if (p->user != NULL)
     name = rill__user_name(p);

@@ -29,6 +29,7 @@ struct rill_request {
   rill__bytes secret;     /* where |how| points */
   rill__peer *poster;     /* whose event a POST has brought */
   uint64_t id;            /* of that, for its answer */
+  rill_time verdict_by;   /* of a connect */
   rill__bytes *scratch; /* decoded query parameters */
   rill__bytes memory;   /* where scratch points */
   rill__bytes address;  /* the client's, proxies considered */

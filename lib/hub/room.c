@@ -4,6 +4,8 @@
 #include "hub/batch.h"
 #include "hub/conn.h"
 #include "hub/history.h"
+#include "hub/presence.h"
+#include "hub/typing.h"
 
 typedef struct room_rule {
   struct room_rule *next;
@@ -119,6 +121,8 @@ static void room_free(rill_hub *hub, rill__room *r) {
   const rill__alloc *map_alloc = &hub->alloc;
 
   rill__batch_free(hub, r);
+  rill__crowd_free(hub, r->crowd);
+  rill__typing_free(hub, r->typing);
   rill__ring_free(hub, r->ring);
   HASH_DEL(r->space->rooms, r);
   r->space->nrooms--;
@@ -134,7 +138,8 @@ bool rill__room_remembers(const rill_hub *hub, rill_str name) {
 void rill__room_settle(rill_hub *hub, rill__room *r) {
   rill__space *space = r->space;
 
-  if (r->count > 0 || r->batch != NULL || !rill__ring_settle(hub, r))
+  if (r->count > 0 || r->batch != NULL || !rill__crowd_settle(hub, r) ||
+      !rill__ring_settle(hub, r))
     return;
   rill__fanout_close(hub, &hub->fanout); /* it may be on its way to nobody */
   room_free(hub, r);
@@ -190,11 +195,20 @@ int rill__room_add(rill__peer *p, rill_str name) {
     rill__room_settle(hub, r);
     return RILL_ERR_NOMEM;
   }
-  *m = (rill__member){r, p, p->rooms, r->count};
+  *m = (rill__member){.room = r,
+                      .peer = p,
+                      .next = p->rooms,
+                      .since = p->joining ? 0 : hub->offset,
+                      .index = r->count};
   p->rooms = m;
   p->nrooms++;
   r->members[r->count++] = m;
   r->mix |= rill__mix_of(p->variant);
+  if (!rill__presence_joined(p, r)) {
+    rill__room_remove(m);
+    return RILL_ERR_NOMEM;
+  }
+  rill__typing_joined(p, r);
   return 0;
 }
 
@@ -206,6 +220,8 @@ void rill__room_remove(rill__member *m) {
 
   rill__batch_flush(hub, r);
   rill__fanout_close(hub, &hub->fanout);
+  rill__presence_left(p, r);
+  rill__typing_left(p, r);
   while (*at != m)
     at = &(*at)->next;
   *at = m->next;
@@ -300,7 +316,7 @@ int rill_peer_rooms(rill_peer peer, int (*fn)(rill_str room, void *arg),
 int rill_room_defaults(rill_hub *hub, const char *pattern,
                        const rill_room_opts *opts) {
   rill_str name = rill_s(pattern);
-  bool prefix = name.len > 0 && name.ptr[name.len - 1] == '*';
+  bool prefix = name.len > 0 && name.ptr[name.len - 1] == '*', ok = true;
   room_rule *r;
 
   if (name.len == 0 || opts->overflow > RILL_DROP_OLDEST)
@@ -322,6 +338,7 @@ int rill_room_defaults(rill_hub *hub, const char *pattern,
       rill__ring_limit(hub, room);
       if (!kept && room->opts.history > 0)
         room->gone = ++hub->offset; /* what was sent until now is lost */
+      ok &= rill__presence_follow(hub, room);
     }
-  return 0;
+  return ok ? 0 : RILL_ERR_NOMEM;
 }

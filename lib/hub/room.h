@@ -12,6 +12,7 @@ struct rill__member {
   rill__room *room;
   rill__peer *peer;
   rill__member *next; /* of the peer */
+  uint64_t since;     /* the hub's offset when it joined; 0: by a stream */
   uint32_t index;     /* in room->members */
 };
 
@@ -28,6 +29,8 @@ struct rill__room {
   uint64_t last; /* the number of the newest that was published, as known */
   uint64_t gone; /* hub->history_gone when it was made */
   struct rill__batch *batch; /* what is held back, where batch_ms is set */
+  struct rill__crowd *crowd;   /* its people, with presence */
+  struct rill__typing *typing; /* NULL: nobody types */
   uint32_t name_len;
   char name[];
 };

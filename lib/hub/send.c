@@ -185,6 +185,8 @@ int rill__conn_queue_keyed(rill_conn *c, rill__chunk *chunk,
                            c->hub->config.limits.queue_bytes))
     return rill__conn_queue(c, chunk, chunk->key_len, chunk->used, 1,
                             RILL__OUT_WHOLE, policy);
+  if (c->hub->remembers && c->peer != NULL && c->peer->voice != NULL)
+    rill__outq_put_last(&c->out, chunk); /* offsets go out in their order */
   c->hub->metrics.conflated_total++;
   watch_soft(c);
   rill__conn_ready(c);
@@ -367,7 +369,7 @@ int rill__conn_send_item(rill_conn *c, const rill__item *item,
 int rill_send(rill_peer peer, const rill_msg *msg) {
   rill__peer *p = rill__peer_of(peer);
 
-  if (p != NULL && p->away)
+  if (p != NULL && p->voice != NULL && p->away)
     return rill__emit_message(p, msg);
   if (p == NULL || p->conn == NULL)
     return RILL_ERR_CLOSED;

@@ -155,7 +155,9 @@ rill_time rill__session_due(const rill_conn *c) {
 
   if (c == s->probe)
     return s->probe_by;
-  if (c->peer == NULL)
+  if (s->connects != NULL)
+    due = rill__sooner(due, rill__connects_due(s));
+  if (c->peer == NULL || s->head != NULL)
     due = rill__sooner(due, s->connect_by);
   return due;
 }
@@ -168,6 +170,12 @@ void rill__session_tick(rill_conn *c) {
     hub->metrics.limit_upgrade_ms++;
     rill__conn_ws_fail(c, RILL_CAUSE_TIMEOUT, RILL_CLOSE_POLICY,
                        "no upgrade in time");
+  } else if (c != s->probe && rill__connects_due(s) <= hub->now) {
+    rill__connects_expire(s);
+  } else if (c != s->probe && c->peer != NULL && s->head != NULL &&
+             s->connect_by <= hub->now) {
+    rill__http_free(s->head); /* who connects now is not asked its headers */
+    s->head = NULL;
   } else if (c != s->probe && c->peer == NULL && s->connect_by <= hub->now) {
     hub->metrics.limit_connect_ms++;
     rill__conn_ws_fail(c, RILL_CAUSE_TIMEOUT, RILL_CLOSE_POLICY,

@@ -137,6 +137,9 @@ int rill__connect_accept(rill_request *req, rill_str user);
 int rill__connect_reject(rill_request *req, int status, const char *reason,
                          const rill__node *data);
 void rill__connects_drop(rill__session *s);
+/* When the next verdict must be there; refuses those that are late. */
+rill_time rill__connects_due(const rill__session *s);
+void rill__connects_expire(rill__session *s);
 /* A peer of |s|, not open yet. */
 int rill__connect_peer(rill__session *s, rill__space *space, rill_str user);
 /* Tells the host, where the verdict came later. */

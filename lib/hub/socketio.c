@@ -230,13 +230,11 @@ static int complete(rill__session *s, rill__parts *p) {
 static int add_part(rill__session *s, const rill_msg *msg) {
   rill__parts *p = s->parts;
   const rill_limits *l = &s->hub->config.limits;
-  size_t most = l->payload_bytes > l->message_bytes ? l->payload_bytes
-                                                    : l->message_bytes;
   rill_hub *hub = s->hub;
   int rv;
 
-  if (p->data.len + msg->len > most) {
-    s->hub->metrics.limit_message_bytes++;
+  if (p->data.len + msg->len > l->payload_bytes) {
+    s->hub->metrics.limit_payload_bytes++;
     rill__conn_ws_fail(s->conn, RILL_CAUSE_TOO_BIG, RILL_CLOSE_TOO_BIG,
                        "message too big");
     return RILL_ERR_PROTO;

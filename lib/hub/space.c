@@ -2,6 +2,8 @@
 
 #include "base/utf8.h"
 #include "hub/history.h"
+#include "hub/notify.h"
+#include "hub/presence.h"
 #include "hub/room.h"
 
 static rill__space *space_new(rill_hub *hub, rill_str name) {
@@ -29,6 +31,9 @@ static void space_free(rill_hub *hub, rill__space *s) {
   *at = s->next;
   hub->nspaces--;
   rill__ring_free(hub, s->ring);
+  rill__crowd_free(hub, s->crowd);
+  rill__presence_free(hub, s->presence);
+  rill__notify_free(hub, s->notify);
   if (s->rules == s)
     rill__handlers_free(hub, s);
   rill__free(&hub->alloc, s, sizeof *s + s->name_len);
@@ -107,8 +112,17 @@ rill__space *rill__space_open(rill_hub *hub, rill_str name, int *rv) {
   return s;
 }
 
+rill__space *rill__space_rules_for(rill_hub *hub, rill_str name) {
+  rill__space *s = rill__space_find(hub, name);
+
+  if (s != NULL)
+    return s->rules;
+  return name_ok(hub, name) ? pattern_of(hub, name) : NULL;
+}
+
 void rill__space_release(rill_hub *hub, rill__space *s) {
-  if (s->rules == s || s->npeers > 0 || s->nrooms > 0)
+  if (s->rules == s || s->npeers > 0 || s->nrooms > 0 ||
+      !rill__crowd_idle(s->crowd))
     return;
   rill__fanout_close(hub, &hub->fanout);
   space_free(hub, s);

@@ -24,6 +24,9 @@ struct rill__space {
   rill__room *rooms;  /* by name */
   rill__mix mix;      /* of its open peers */
   struct rill__ring *ring; /* of events for all, where there is recovery */
+  struct rill__crowd *crowd;       /* its people, with presence */
+  struct rill__presence *presence; /* how that is kept; of |rules| */
+  struct rill__notify *notify; /* notifications are on; of |rules| */
   uint32_t npeers;    /* of any state, and requests to be one */
   uint32_t nrooms;
   bool pattern;
@@ -43,6 +46,8 @@ rill__space *rill__space_find(const rill_hub *hub, rill_str name);
 rill__space *rill__space_open(rill_hub *hub, rill_str name, int *rv);
 /* What a pattern made goes where nothing is in it any more. */
 void rill__space_release(rill_hub *hub, rill__space *space);
+/* Whose handlers a space of that name has or would have; NULL: none. */
+rill__space *rill__space_rules_for(rill_hub *hub, rill_str name);
 /* "/", or the name of a pattern with its "*", for rill_on. */
 rill__space *rill__space_rules(rill_hub *hub, const char *name);
 

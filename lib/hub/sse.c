@@ -508,6 +508,20 @@ static void on_post(rill_request *req) {
   handle_post(req, p, m);
 }
 
+static void wrong_method(rill_request *req) {
+  bool head_only = rill_str_eq(rill_request_method(req), rill_s("HEAD"));
+  bool close = !rill__conn_is(req->conn, RILL__KEEP);
+  rill__bytes out;
+
+  rill__bytes_init(&out, &req->hub->alloc);
+  rill__http_begin_response(&out, 405);
+  rill__http_add_header(&out, rill_s("Allow"), rill_s("GET, POST, OPTIONS"));
+  rill__cors_headers(req, &out);
+  rill__http_end_error(&out, 405, rill_s("not with that method"), close,
+                       head_only);
+  rill__request_answer(req, &out, NULL, close);
+}
+
 void rill__sse_request(rill_request *req) {
   rill_str method = rill_request_method(req);
 
@@ -521,7 +535,7 @@ void rill__sse_request(rill_request *req) {
   } else if (rill_str_eq(method, rill_s("POST"))) {
     on_post(req);
   } else if (!rill_str_eq(method, rill_s("GET"))) {
-    rill__request_refuse(req, 405, "not with that method");
+    wrong_method(req);
   } else if (req->hub->draining) {
     /* anything but 200 would keep an EventSource from coming back */
     rill__bytes out;

@@ -5,6 +5,7 @@
 
 #include "hub/event.h"
 #include "hub/history.h"
+#include "hub/inbox.h"
 #include "hub/session.h"
 
 bool rill__random_id(rill_hub *hub, char out[RILL__SID]) {
@@ -35,6 +36,7 @@ bool rill__voice_new(rill__peer *p, rill__space *space) {
   v->space = space;
   v->since = hub->offset;
   rill__list_init(&v->away);
+  rill__list_init(&v->untold);
   if (rill__random_id(hub, v->sid))
     HASH_ADD_BYHASHVALUE(by_sid, hub->sids, sid, RILL__SID,
                          hash_of(hub, v->sid), v);
@@ -100,6 +102,7 @@ void rill__voice_free(rill__peer *p) {
   rill__ring_free(hub, v->ring);
   rill__rates_free(hub, v->rates);
   rill__list_remove(&v->away);
+  rill__inbox_leave(v);
   p->voice = NULL;
   rill__free(&hub->alloc, v, sizeof *v);
   space->npeers--;

@@ -13,7 +13,8 @@
 #include "loop/loop.h"
 
 #define LINGER_TIME RILL_SEC
-#define LINGER_BYTES ((size_t)64 * 1024)
+/* What may be on its way behind a message that was too large. */
+#define LINGER_BYTES ((size_t)1024 * 1024)
 
 static struct rill__ring_entry *ring_at(rill__ring *ring, uint32_t i) {
   return &ring->v[(ring->head + i) % RILL__RING];

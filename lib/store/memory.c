@@ -145,7 +145,8 @@ static void trim(memory *m, entry *e, const rill_store_op *op) {
     const rill_record *r = &(*place(e, 0))->record;
     if (!(op->keep_count > 0 && e->len > op->keep_count) &&
         !(op->keep_bytes > 0 && e->bytes > op->keep_bytes) &&
-        !(op->keep_ms > 0 && r->time_ms + op->keep_ms < now))
+        !(op->keep_ms > 0 && now > op->keep_ms &&
+          r->time_ms < now - op->keep_ms))
       break;
     drop_oldest(m, e);
   }
@@ -159,9 +160,6 @@ static int append(memory *m, rill_store_op *op) {
 
   if (e == NULL)
     return RILL_ERR_NOMEM;
-  op->last = e->last;
-  if (op->expect != RILL_STORE_ANY && op->expect != e->last)
-    return RILL_ERR_STATE;
   if (op->record.id.len > 0 && e->ids != NULL)
     HASH_FIND_BYHASHVALUE(hh, e->ids, op->record.id.ptr, op->record.id.len,
                           hash_of(m, op->record.id), k);
@@ -169,6 +167,9 @@ static int append(memory *m, rill_store_op *op) {
     op->last = k->record.offset;
     return RILL_ERR_EXISTS;
   }
+  op->last = e->last;
+  if (op->expect != RILL_STORE_ANY && op->expect != e->last)
+    return RILL_ERR_STATE;
   k = grow(m, e) ? copy_of(m, &op->record) : NULL;
   if (k == NULL)
     return RILL_ERR_NOMEM;

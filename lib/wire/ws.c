@@ -118,7 +118,7 @@ static int read_short(const feed *f, uint8_t *data, size_t len,
   }
   if (!f->ws->client)
     head += 4;
-  if (n > f->env->limits->message_bytes || len < head || len - head < n)
+  if (n > rill__ws_most(f->ws, f->env->limits) || len < head || len - head < n)
     return 0;
 
   msg = (rill__ws_message){.data = data + head, .len = (size_t)n,

@@ -19,6 +19,7 @@
 #include <rill/limits.h>
 
 #include "base/chunk.h"
+#include "base/limits.h"
 #include "base/list.h"
 
 enum {
@@ -71,7 +72,17 @@ struct rill__ws {
   rill__pmd *pmd;        /* NULL: permessage-deflate was not negotiated */
   bool client;           /* this side is the client: it masks */
   bool ended;            /* a close, an error or a drop: nothing is read */
+  bool payload;          /* messages may be as long as payload_bytes */
 };
+
+/* The most bytes of one message, and the limit that says so. */
+static inline uint32_t rill__ws_most(const rill__ws *ws,
+                                     const rill_limits *limits) {
+  return ws->payload ? limits->payload_bytes : limits->message_bytes;
+}
+static inline int rill__ws_most_limit(const rill__ws *ws) {
+  return ws->payload ? RILL__LIMIT_payload_bytes : RILL__LIMIT_message_bytes;
+}
 
 void rill__ws_init(rill__ws *ws, bool client);
 /* Gives back what it holds, the pmd too. */

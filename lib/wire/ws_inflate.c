@@ -22,7 +22,7 @@ static bool is_bomb(const rill__ws_input *in, const rill_limits *limits) {
 /* Room at the end of the chunk for what comes out next. */
 static int make_room(rill__ws_input *in, rill__ws_env *env, size_t hint,
                      rill__ws_error *error) {
-  size_t most = env->limits->message_bytes - in->received;
+  size_t most = rill__ws_most(in->ws, env->limits) - in->received;
   size_t more = in->received < 256 ? 256 : in->received / 2;
 
   if (rill__ws_input_room(in) > 0)
@@ -36,9 +36,9 @@ static int make_room(rill__ws_input *in, rill__ws_env *env, size_t hint,
 /* Takes |n| bytes that were inflated to |out| behind the message. */
 static int take(rill__ws_input *in, const rill_limits *limits,
                 const uint8_t *out, size_t n, rill__ws_error *error) {
-  if (n > limits->message_bytes - in->received)
+  if (n > rill__ws_most(in->ws, limits) - in->received)
     return rill__ws_fail(error, RILL_ERR_PROTO, 1009,
-                         RILL__LIMIT_message_bytes, "message too big");
+                         rill__ws_most_limit(in->ws), "message too big");
   in->received += n;
   if (is_bomb(in, limits))
     return rill__ws_fail(error, RILL_ERR_PROTO, 1009,
@@ -59,7 +59,7 @@ static int broken(rill__ws_error *error) {
  */
 static int inflate_all(rill__ws_input *in, rill__ws_env *env,
                        const uint8_t *data, size_t n, rill__ws_error *error) {
-  size_t max = env->limits->message_bytes, room, was;
+  size_t max = rill__ws_most(in->ws, env->limits), room, was;
   uint8_t beyond[1], *out;
   int rv, inflated;
 

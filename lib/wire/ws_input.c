@@ -196,7 +196,7 @@ static int begin_message(rill__ws_input *in, rill__ws_env *env,
  */
 static int begin_data(rill__ws_input *in, rill__ws_env *env,
                       rill__ws_error *error) {
-  size_t max = env->limits->message_bytes;
+  size_t max = rill__ws_most(in->ws, env->limits);
   int rv = 0;
 
   if (in->opcode != RILL__WS_CONT)
@@ -210,7 +210,7 @@ static int begin_data(rill__ws_input *in, rill__ws_env *env,
     max += max / 8 + 64;
   if (in->length > max - in->declared)
     return rill__ws_fail(error, RILL_ERR_PROTO, 1009,
-                         RILL__LIMIT_message_bytes, "message too big");
+                         rill__ws_most_limit(in->ws), "message too big");
   in->declared += (size_t)in->length;
   return 0;
 }
@@ -286,7 +286,7 @@ void rill__ws_input_frame_end(rill__ws_input *in) {
 static size_t chunk_size(const rill__ws_input *in, const rill__ws_env *env,
                          size_t need) {
   size_t old = in->chunk != NULL ? in->chunk->cap : 0;
-  size_t room = env->limits->message_bytes, want = need, most;
+  size_t room = rill__ws_most(in->ws, env->limits), want = need, most;
 
   if (!in->compressed && in->declared > want)
     want = in->declared;

@@ -3,6 +3,10 @@
  *
  *   bare PORT echo      every message goes back (also for churn and idle)
  *   bare PORT fanout    every message goes to every connection
+ *   bare PORT socketio  the same behind the greetings of Socket.IO: events go
+ *                       on as they came
+ *   bare PORT sse       every message goes to every stream, as an event: who
+ *                       asks without a key is a stream
  *
  * It is no usable server: no fragments, no limits, no UTF-8 check, no
  * timeouts.  What it does do, it does as a message library must: a message
@@ -16,8 +20,8 @@
  *   all frames of one read are made in the read buffer itself, one behind
  *   the other, and leave in one send.
  * - A big message is read to where its answer is sent from.
- * - In fanout, the frames of one turn form one run of bytes, and each
- *   connection gets one send of it.
+ * - In fanout and sse, the frames or events of one turn form one run of
+ *   bytes, and each connection gets one send of it.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -48,7 +52,7 @@ enum {
   MAX_TAIL = 64 * 1024 * 1024
 };
 
-enum state { FREE, HEAD, OPEN, CLOSING };
+enum state { FREE, HEAD, OPEN, STREAM, CLOSING };
 
 /*
  * A run of bytes: a cut input (|need| is 0), a big message under way (its
@@ -70,6 +74,8 @@ struct conn {
 static struct conn *conns; /* by file descriptor */
 static int top_fd, poll_fd, listen_fd;
 static bool fanout;
+static bool sse;
+static bool socketio;
 static uint8_t *input;
 static struct run *batch; /* fanout: the frames of this turn */
 static struct run *spares[SPARES];
@@ -200,9 +206,26 @@ static void conn_writable(int fd) {
     conn_watch(fd, EPOLLIN);
 }
 
+/* The event that a message becomes; the payload must not need escapes. */
+static void batch_event(const struct frame *f, const uint8_t *payload) {
+  static const char before[] = "event: pub\ndata: \"", after[] = "\"\n\n";
+  uint8_t *at;
+
+  batch = run_need(batch, f->len + sizeof before + sizeof after);
+  at = batch->data + batch->len;
+  memcpy(at, before, sizeof before - 1);
+  unmask(at + sizeof before - 1, payload, f->len, f->key);
+  memcpy(at + sizeof before - 1 + f->len, after, sizeof after - 1);
+  batch->len += sizeof before - 1 + f->len + sizeof after - 1;
+}
+
 static void batch_add(const struct frame *f, const uint8_t *payload) {
   size_t head = head_size(f->len);
 
+  if (sse) {
+    batch_event(f, payload);
+    return;
+  }
   batch = run_need(batch, head + f->len);
   head_write(batch->data + batch->len, f->opcode, f->len);
   unmask(batch->data + batch->len + head, payload, f->len, f->key);
@@ -214,7 +237,7 @@ static void input_keep(struct conn *c, const struct frame *f, const uint8_t *p,
                        size_t len) {
   size_t head;
 
-  if (!f || f->len < BIG) {
+  if (!f || f->len < BIG || sse) {
     c->in = run_need(NULL, len);
     memcpy(c->in->data, p, len);
     c->in->len = len;
@@ -226,6 +249,24 @@ static void input_keep(struct conn *c, const struct frame *f, const uint8_t *p,
   head_write(c->in->data, f->opcode, f->len);
   c->in->key = unmask(c->in->data + head, p + f->head, len - f->head, f->key);
   c->in->len = head + len - f->head;
+}
+
+/*
+ * CONNECT of "/", the only packet that is answered and not handed on.  True
+ * where |payload| is that.
+ */
+static bool conn_connects(int fd, const struct frame *f,
+                          const uint8_t *payload) {
+  static const char answer[] = "\x81\x0d" "40{\"sid\":\"0\"}";
+  uint8_t packet[2];
+
+  if (!socketio || f->len != sizeof packet)
+    return false;
+  unmask(packet, payload, sizeof packet, f->key);
+  if (memcmp(packet, "40", sizeof packet) != 0)
+    return false;
+  conn_send(fd, (const uint8_t *)answer, sizeof answer - 1);
+  return true;
 }
 
 /*
@@ -242,6 +283,10 @@ static void conn_frames(int fd, uint8_t *p, size_t len) {
     rv = frame_read(&f, p, (size_t)(end - p));
     if (rv <= 0 || (size_t)(end - p) < f.head + f.len)
       break;
+    if (conn_connects(fd, &f, p + f.head)) {
+      p += f.head + f.len;
+      continue;
+    }
     if (fanout && f.opcode < 8) {
       batch_add(&f, p + f.head);
     } else {
@@ -265,13 +310,27 @@ static void conn_frames(int fd, uint8_t *p, size_t len) {
     conn_send(fd, from, (size_t)(to - from));
 }
 
+/* The begin of a stream, with an event that says so. */
+static void conn_stream(int fd) {
+  static const char head[] = "HTTP/1.1 200 OK\r\n"
+                             "Content-Type: text/event-stream\r\n"
+                             "Cache-Control: no-store\r\n"
+                             "Connection: close\r\n\r\n"
+                             "retry: 3000\nevent: session\ndata: {}\n\n";
+
+  conns[fd].state = STREAM;
+  conn_send(fd, (const uint8_t *)head, sizeof head - 1);
+}
+
 static void conn_head(int fd, uint8_t *p, size_t len) {
   static const char name[] = "\r\nSec-WebSocket-Key: ";
   static const char start[] = "HTTP/1.1 101 Switching Protocols\r\n"
                               "Upgrade: websocket\r\n"
                               "Connection: Upgrade\r\n"
                               "Sec-WebSocket-Accept: ";
-  char answer[sizeof start + ACCEPT_LEN + 4];
+  static const char open[] = "\x81\x0c" "0{\"sid\":\"0\"}";
+  char answer[sizeof start + ACCEPT_LEN + 4 + sizeof open];
+  size_t size = sizeof start - 1;
   const uint8_t *end = memmem(p, len, "\r\n\r\n", 4);
   const uint8_t *key = memmem(p, len, name, sizeof name - 1);
 
@@ -279,15 +338,25 @@ static void conn_head(int fd, uint8_t *p, size_t len) {
     input_keep(&conns[fd], NULL, p, len);
     return;
   }
+  if (sse && !key) {
+    conn_stream(fd);
+    return;
+  }
   if (!key || end - key < (ptrdiff_t)sizeof name - 1 + ACCEPT_KEY_LEN) {
     conn_close(fd);
     return;
   }
   memcpy(answer, start, sizeof start - 1);
-  accept_value((const char *)key + sizeof name - 1, answer + sizeof start - 1);
-  memcpy(answer + sizeof start - 1 + ACCEPT_LEN, "\r\n\r\n", 4);
+  accept_value((const char *)key + sizeof name - 1, answer + size);
+  size += ACCEPT_LEN;
+  memcpy(answer + size, "\r\n\r\n", 4);
+  size += 4;
+  if (socketio) {
+    memcpy(answer + size, open, sizeof open - 1);
+    size += sizeof open - 1;
+  }
   conns[fd].state = OPEN;
-  conn_send(fd, (uint8_t *)answer, sizeof start - 1 + ACCEPT_LEN + 4);
+  conn_send(fd, (uint8_t *)answer, size);
   len -= (size_t)(end + 4 - p);
   if (len > 0 && conns[fd].state == OPEN)
     conn_frames(fd, p + (end + 4 - p), len);
@@ -344,7 +413,7 @@ static void conn_readable(int fd) {
   run_free(&c->in);
   if (c->state == HEAD)
     conn_head(fd, input, kept + (size_t)n);
-  else
+  else if (c->state == OPEN)
     conn_frames(fd, input, kept + (size_t)n);
 }
 
@@ -369,7 +438,7 @@ static void turn_fanout(void) {
   int fd;
 
   for (fd = 0; fd <= top_fd; fd++)
-    if (conns[fd].state == OPEN)
+    if (conns[fd].state == (sse ? STREAM : OPEN))
       conn_send(fd, batch->data, batch->len);
   batch->len = 0;
 }
@@ -416,11 +485,13 @@ static void open_listener(const char *port) {
 int main(int argc, char **argv) {
   struct rlimit files;
 
-  if (argc != 3 || (strcmp(argv[2], "echo") && strcmp(argv[2], "fanout"))) {
-    fprintf(stderr, "usage: bare PORT echo|fanout\n");
+  sse = argc == 3 && strcmp(argv[2], "sse") == 0;
+  socketio = argc == 3 && strcmp(argv[2], "socketio") == 0;
+  fanout = sse || socketio || (argc == 3 && strcmp(argv[2], "fanout") == 0);
+  if (argc != 3 || (!fanout && strcmp(argv[2], "echo") != 0)) {
+    fprintf(stderr, "usage: bare PORT echo|fanout|socketio|sse\n");
     return 2;
   }
-  fanout = strcmp(argv[2], "fanout") == 0;
   signal(SIGPIPE, SIG_IGN);
   getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;

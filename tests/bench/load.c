@@ -7,8 +7,10 @@
  *   load churn  --port N [--conns 100] [--size 64]
  *
  * Common: --pid N (the server's, for its CPU time and memory), --text,
- * --seconds S, --warmup S, --label NAME.  Exit status 1 and a reason on
- * stderr if anything went wrong: then there is no line.
+ * --seconds S, --warmup S, --label NAME, --dialect ws|socketio|sse (churn
+ * knows ws alone, sse is for fanout: its publishers are WebSockets beside
+ * the streams).  Exit status 1 and a reason on stderr if anything went
+ * wrong: then there is no line.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -29,7 +31,7 @@ static int usage(void) {
   fprintf(stderr, "usage: load echo|fanout|idle|churn --port N [--pid N]\n"
                   "  [--conns N] [--depth N] [--size BYTES] [--pubs N]\n"
                   "  [--window N] [--seconds S] [--warmup S] [--text]\n"
-                  "  [--label NAME]\n");
+                  "  [--label NAME] [--dialect ws|socketio|sse]\n");
   return 2;
 }
 
@@ -41,6 +43,14 @@ static size_t number(const char *text, size_t min, size_t max) {
   return *end || n < min || n > max ? 0 : n;
 }
 
+static bool dialect_fits(const struct load_options *o) {
+  if (!o->dialect)
+    return false;
+  if (!o->dialect->upgrades)
+    return strcmp(o->work, "fanout") == 0;
+  return strcmp(o->work, "churn") != 0 || !o->dialect->greet;
+}
+
 static bool options_read(struct load_options *o, int argc, char **argv) {
   static const struct option names[] = {
       {"port", 1, NULL, 'p'},   {"pid", 1, NULL, 'i'},
@@ -48,7 +58,8 @@ static bool options_read(struct load_options *o, int argc, char **argv) {
       {"size", 1, NULL, 's'},   {"pubs", 1, NULL, 'b'},
       {"window", 1, NULL, 'w'}, {"seconds", 1, NULL, 't'},
       {"warmup", 1, NULL, 'u'}, {"label", 1, NULL, 'l'},
-      {"text", 0, NULL, 'x'},   {NULL, 0, NULL, 0}};
+      {"text", 0, NULL, 'x'},   {"dialect", 1, NULL, 'a'},
+      {NULL, 0, NULL, 0}};
   int name;
 
   while ((name = getopt_long(argc, argv, "", names, NULL)) != -1)
@@ -86,12 +97,15 @@ static bool options_read(struct load_options *o, int argc, char **argv) {
     case 'x':
       o->text = true;
       break;
+    case 'a':
+      o->dialect = load_dialect_find(optarg);
+      break;
     default:
       return false;
     }
   return o->port && o->conns && o->depth && o->size && o->pubs && o->window &&
          o->seconds > 0 && o->seconds < 600 && o->warmup >= 0 &&
-         o->warmup < 600 && optind == argc;
+         o->warmup < 600 && optind == argc && dialect_fits(o);
 }
 
 static void options_default(struct load_options *o, const char *work) {
@@ -99,6 +113,7 @@ static void options_default(struct load_options *o, const char *work) {
 
   o->work = work;
   o->label = "";
+  o->dialect = load_dialect_find("ws");
   o->conns = fanout || strcmp(work, "idle") == 0 ? 1000 : 100;
   o->depth = o->pubs = o->window = 1;
   o->size = fanout ? 128 : 64;
@@ -107,26 +122,31 @@ static void options_default(struct load_options *o, const char *work) {
 }
 
 static bool load_init(struct load *load) {
+  const struct load_options *o = &load->options;
+  const struct load_dialect *publisher = load_dialect_find("publisher");
   struct rlimit files;
   size_t i;
 
+  load->count = o->conns + (o->dialect->upgrades ? 0 : o->pubs);
   getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;
   setrlimit(RLIMIT_NOFILE, &files);
   load->poll_fd = epoll_create1(EPOLL_CLOEXEC);
-  load->conns = calloc(load->options.conns, sizeof *load->conns);
+  load->conns = calloc(load->count, sizeof *load->conns);
   load->input = malloc(LOAD_INPUT);
   if (load->poll_fd < 0 || !load->conns || !load->input)
     return false;
-  for (i = 0; i < load->options.conns; i++)
+  for (i = 0; i < load->count; i++) {
     load->conns[i].id = i;
+    load->conns[i].dialect = i < o->conns ? o->dialect : publisher;
+  }
   return true;
 }
 
 static void load_finish(struct load *load) {
   size_t i;
 
-  for (i = 0; load->conns && i < load->options.conns; i++)
+  for (i = 0; load->conns && i < load->count; i++)
     load_close(load, &load->conns[i]);
   close(load->poll_fd);
   free(load->conns);

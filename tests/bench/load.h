@@ -1,5 +1,6 @@
 /*
- * load.h - a load generator for WebSocket servers: one thread, one epoll.
+ * load.h - a load generator for WebSocket servers, Socket.IO servers and
+ * streams of server-sent events: one thread, one epoll.
  *
  * A load is a set of connections and a work that drives them.  The works
  * (echo, fanout, idle, churn) are plain functions that call load_open,
@@ -8,8 +9,9 @@
  * with one wrong byte has no result.
  *
  * The servers must answer a message with one unfragmented frame, and not
- * ping during a run: then what comes back is known byte by byte, and a
- * plain comparison checks all of it.
+ * ping during a run (fanout alone takes the heartbeats of dialects): then
+ * what comes back is known byte by byte, and a plain comparison checks all
+ * of it.
  */
 #ifndef BENCH_LOAD_H
 #define BENCH_LOAD_H
@@ -20,7 +22,54 @@
 
 #include "load_stats.h"
 
-enum { LOAD_MAX_HEAD = 14, LOAD_INPUT = 256 * 1024 };
+enum {
+  LOAD_MAX_HEAD = 14,
+  LOAD_MAX_FRAMING = LOAD_MAX_HEAD + 64, /* all that is around a payload */
+  LOAD_INPUT = 256 * 1024
+};
+
+struct load;
+struct load_conn;
+
+/* How a connection speaks; load_dialect.c has them all. */
+struct load_dialect {
+  const char *name;
+  const char *target; /* of the GET that opens a connection */
+  bool upgrades;      /* to WebSocket; else the answer is a stream */
+  bool text;          /* its frames are text, whatever was asked for */
+  const char *before; /* what is around a payload */
+  const char *after;
+  /*
+   * Takes what is said before the first message, of the |len| bytes at
+   * |data| one piece (a frame, an event): returns its size, 0 if it is not
+   * whole yet; |*last| says that messages follow.  NULL: there is nothing.
+   */
+  size_t (*greet)(struct load *load, struct load_conn *conn,
+                  const uint8_t *data, size_t len, bool *last);
+  /*
+   * The size of the heartbeat that begins with the two bytes at |data|; 0:
+   * it is none.  NULL: there are none.
+   */
+  size_t (*beat)(const uint8_t *data);
+  const char *beat_answer; /* what is sent back; NULL: nothing */
+};
+
+/* load_dialect_find knows "ws", "socketio", "sse" and "publisher". */
+const struct load_dialect *load_dialect_find(const char *name);
+
+/*
+ * load_server_frame and load_client_frame write the message with |len| bytes
+ * of |payload| as either side does; |out| has LOAD_MAX_FRAMING bytes more.
+ * They return its size.
+ */
+size_t load_server_frame(const struct load_dialect *dialect, bool text,
+                         const uint8_t *payload, size_t len, uint8_t *out);
+size_t load_client_frame(const struct load_dialect *dialect, bool text,
+                         const uint8_t *payload, size_t len,
+                         const uint8_t key[4], uint8_t *out);
+
+/* load_beat_answer answers a heartbeat that |conn| got. */
+void load_beat_answer(struct load *load, struct load_conn *conn);
 
 struct load_options {
   const char *work;
@@ -35,28 +84,28 @@ struct load_options {
   double seconds; /* that are measured */
   double warmup;  /* before them */
   bool text;      /* text frames instead of binary */
+  const struct load_dialect *dialect;
 };
 
-enum load_state { LOAD_CLOSED, LOAD_HEAD, LOAD_OPEN };
+enum load_state { LOAD_CLOSED, LOAD_HEAD, LOAD_GREETING, LOAD_OPEN };
 
 struct load_conn {
   size_t id; /* its place in load.conns */
+  const struct load_dialect *dialect;
   int fd;
   enum load_state state;
   bool wants_write;
   uint8_t *kept; /* written, but not taken by the socket yet */
   size_t kept_len;
-  char *head; /* the server's head while it is not whole */
+  char *head; /* the server's head, or greeting, while it is not whole */
   size_t head_len;
 };
 
-struct load;
-
 /* What a work does with its connections; each hook is required. */
 struct load_work {
-  /* The handshake is done. */
+  /* The handshake is done, messages may follow. */
   void (*on_open)(struct load *load, struct load_conn *conn);
-  /* |len| bytes came behind the head. */
+  /* |len| bytes came behind the handshake. */
   void (*on_bytes)(struct load *load, struct load_conn *conn,
                    const uint8_t *data, size_t len);
   /* The socket takes bytes again; nothing is kept. */
@@ -72,6 +121,7 @@ struct load {
   const struct load_work *work;
   void *arg; /* the work's own */
   struct load_conn *conns;
+  size_t count;  /* of them: options.conns, and who else publishes */
   size_t opened; /* dialed so far */
   size_t ready;  /* of those, past the handshake */
   int poll_fd;

@@ -128,13 +128,22 @@ static void conn_writable(struct load *load, struct load_conn *conn) {
   free(kept);
 }
 
+static void conn_ask(struct load *load, struct load_conn *conn) {
+  char head[400];
+  int len = snprintf(head, sizeof head,
+                     "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s",
+                     conn->dialect->target,
+                     conn->dialect->upgrades
+                         ? "Upgrade: websocket\r\n"
+                           "Connection: Upgrade\r\n"
+                           "Sec-WebSocket-Key: " KEY "\r\n"
+                           "Sec-WebSocket-Version: 13\r\n\r\n"
+                         : "Accept: text/event-stream\r\n\r\n");
+
+  load_write(load, conn, (const uint8_t *)head, (size_t)len);
+}
+
 void load_dial(struct load *load, struct load_conn *conn) {
-  static const char head[] = "GET / HTTP/1.1\r\n"
-                             "Host: 127.0.0.1\r\n"
-                             "Upgrade: websocket\r\n"
-                             "Connection: Upgrade\r\n"
-                             "Sec-WebSocket-Key: " KEY "\r\n"
-                             "Sec-WebSocket-Version: 13\r\n\r\n";
   struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP, .data.ptr = conn};
   struct sockaddr_in to = {.sin_family = AF_INET};
   const int on = 1;
@@ -155,19 +164,54 @@ void load_dial(struct load *load, struct load_conn *conn) {
     load_fail(load, "connect: %s", strerror(errno));
   if (epoll_ctl(load->poll_fd, EPOLL_CTL_ADD, conn->fd, &ev) != 0)
     load_fail(load, "epoll_ctl: %s", strerror(errno));
-  load_write(load, conn, (const uint8_t *)head, sizeof head - 1);
+  conn_ask(load, conn);
 }
 
-/* Returns how many of the |len| bytes belong to the head. */
-static size_t conn_head(struct load *load, struct load_conn *conn,
-                        const uint8_t *data, size_t len) {
-  size_t before = conn->head_len, take = HEAD_SIZE - 1 - before;
-  char *end;
+static void conn_open(struct load *load, struct load_conn *conn) {
+  conn->state = LOAD_OPEN;
+  load->ready++;
+  load->work->on_open(load, conn);
+}
+
+/* The size of the server's head, 0 while it is not whole. */
+static size_t conn_head(struct load *load, struct load_conn *conn) {
+  bool upgrades = conn->dialect->upgrades;
+  char *end = strstr(conn->head, "\r\n\r\n");
+
+  if (!end)
+    return 0;
+  if (strncmp(conn->head, upgrades ? "HTTP/1.1 101 " : "HTTP/1.1 200 ", 13) ||
+      (upgrades && !strstr(conn->head, ACCEPT)))
+    load_fail(load, "handshake: refused, %.12s", conn->head);
+  else if (conn->dialect->greet)
+    conn->state = LOAD_GREETING;
+  else
+    conn_open(load, conn);
+  return (size_t)(end + 4 - conn->head);
+}
+
+static size_t conn_greeting(struct load *load, struct load_conn *conn) {
+  bool last = false;
+  size_t size = conn->dialect->greet(load, conn, (uint8_t *)conn->head,
+                                     conn->head_len, &last);
+
+  if (last)
+    conn_open(load, conn);
+  return size;
+}
+
+/*
+ * Takes bytes of the handshake; returns how many of the |len| it took.  What
+ * is whole leaves conn->head, so that only new bytes can be too many.
+ */
+static size_t conn_handshake(struct load *load, struct load_conn *conn,
+                             const uint8_t *data, size_t len) {
+  size_t before = conn->head_len, take = HEAD_SIZE - 1 - before, size;
 
   if (!conn->head)
     conn->head = malloc(HEAD_SIZE);
   if (!conn->head || take == 0) {
-    load_fail(load, "handshake: no end of the head");
+    load_fail(load, "handshake: it has no end");
     return len;
   }
   if (take > len)
@@ -175,20 +219,14 @@ static size_t conn_head(struct load *load, struct load_conn *conn,
   memcpy(conn->head + before, data, take);
   conn->head_len += take;
   conn->head[conn->head_len] = '\0';
-  end = strstr(conn->head, "\r\n\r\n");
-  if (!end)
+  size = conn->state == LOAD_HEAD ? conn_head(load, conn)
+                                  : conn_greeting(load, conn);
+  if (size == 0)
     return take;
-  if (strncmp(conn->head, "HTTP/1.1 101 ", 13) != 0 ||
-      !strstr(conn->head, ACCEPT))
-    load_fail(load, "handshake: refused, %.12s", conn->head);
-  take = (size_t)(end + 4 - conn->head) - before;
   free(conn->head);
   conn->head = NULL;
   conn->head_len = 0;
-  conn->state = LOAD_OPEN;
-  load->ready++;
-  load->work->on_open(load, conn);
-  return take;
+  return size - before;
 }
 
 static void conn_readable(struct load *load, struct load_conn *conn) {
@@ -208,8 +246,8 @@ static void conn_readable(struct load *load, struct load_conn *conn) {
   }
   load->now = load_clock();
   len = (size_t)n;
-  while (conn->state == LOAD_HEAD && head < len && !load->failure[0])
-    head += conn_head(load, conn, data + head, len - head);
+  while (conn->state != LOAD_OPEN && head < len && !load->failure[0])
+    head += conn_handshake(load, conn, data + head, len - head);
   if (head < len && !load->failure[0])
     load->work->on_bytes(load, conn, data + head, len - head);
 }
@@ -246,7 +284,7 @@ void load_until(struct load *load, bool (*done)(const struct load *load),
   while (!load->failure[0] && !done(load)) {
     if (load_clock() >= end)
       load_fail(load, "stalled: %zu of %zu connections open, %llu operations",
-                load->ready, load->options.conns,
+                load->ready, load->count,
                 (unsigned long long)load->stats.ops);
     load_turn(load, 100);
   }

@@ -52,22 +52,23 @@ static uint32_t random_next(uint32_t *state) {
   return *state;
 }
 
-static void tape_frame(struct tape *tape, size_t at, bool text, size_t len,
+static void tape_frame(struct tape *tape, size_t at,
+                       const struct load_options *o, uint8_t *payload,
                        uint32_t *seed) {
-  uint8_t *client = tape->client + at * tape->client_frame;
-  uint8_t *server = tape->server + at * tape->server_frame;
+  bool text = o->text || o->dialect->text;
   uint32_t word = random_next(seed);
   uint8_t key[4];
   size_t i;
 
   memcpy(key, &word, 4);
-  client += load_head(client, text ? 1 : 2, len, key);
-  server += load_head(server, text ? 1 : 2, len, NULL);
-  for (i = 0; i < len; i++) {
+  for (i = 0; i < o->size; i++) {
     word = random_next(seed);
-    server[i] = (uint8_t)(text ? 'a' + word % 26 : word);
-    client[i] = server[i] ^ key[i & 3];
+    payload[i] = (uint8_t)(text ? 'a' + word % 26 : word);
   }
+  load_client_frame(o->dialect, text, payload, o->size, key,
+                    tape->client + at * tape->client_frame);
+  load_server_frame(o->dialect, text, payload, o->size,
+                    tape->server + at * tape->server_frame);
 }
 
 /*
@@ -75,11 +76,15 @@ static void tape_frame(struct tape *tape, size_t at, bool text, size_t len,
  * exchanged with another cannot pass.
  */
 static bool tape_init(struct tape *tape, const struct load_options *options) {
-  uint8_t head[LOAD_MAX_HEAD];
-  size_t size = load_head(head, 2, options->size, NULL) + options->size;
-  size_t frames = TAPE_SIZE / size + 1, i;
+  uint8_t *payload = calloc(1, 2 * options->size + LOAD_MAX_FRAMING);
+  size_t size, frames, i;
   uint32_t seed = 20111;
 
+  if (!payload)
+    return false;
+  size = load_server_frame(options->dialect, false, payload, options->size,
+                           payload + options->size);
+  frames = TAPE_SIZE / size + 1;
   if (frames < options->depth + 1)
     frames = options->depth + 1;
   tape->server_frame = size;
@@ -88,11 +93,10 @@ static bool tape_init(struct tape *tape, const struct load_options *options) {
   tape->client_size = frames * tape->client_frame;
   tape->client = malloc(tape->client_size);
   tape->server = malloc(tape->server_size);
-  if (!tape->client || !tape->server)
-    return false;
-  for (i = 0; i < frames; i++)
-    tape_frame(tape, i, options->text, options->size, &seed);
-  return true;
+  for (i = 0; tape->client && tape->server && i < frames; i++)
+    tape_frame(tape, i, options, payload, &seed);
+  free(payload);
+  return tape->client && tape->server;
 }
 
 /* Sends what is due, as far as the socket takes it. */

@@ -520,6 +520,8 @@ CASE(name_bytes, 20, LIMIT_OVER) {
 }
 
 #include "limits_events.h"
+#include "limits_presence.h"
+#include "limits_notify.h"
 
 typedef struct row {
   const char *name;
