@@ -127,6 +127,11 @@ pc = sed -e 's|@PREFIX@|$(PREFIX)|;s|@LIBDIR@|$(LIBDIR)|' \
   -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|;s|@VERSION@|$(VERSION)|' \
   -e 's|@CORE_LIBS@|$(CORE_LIBS)|;s|@SQLITE_LIBS@|$(SQLITE_LIBS)|' pkgconfig/$(1).pc.in
 
+# These keep things in a database.
+$(patsubst %,$(B)/%,examples/chat tests/interop/rooms_server): $(B)/%: \
+  $(B)/%.o $(WITH_SQLITE) $(STATIC)
+	$(call say,LD,$@) $(LINK) -o $@ $^ $(SQLITE_LIBS) $(CORE_LIBS) -pthread
+
 $(B)/examples/%: $(B)/examples/%.o $(STATIC)
 	$(call say,LD,$@) $(LINK) -o $@ $^ $(CORE_LIBS) -pthread
 
