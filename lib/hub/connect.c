@@ -354,8 +354,9 @@ rill_time rill__connects_due(const rill__session *s) {
 /* The hook still has it, and finds out when it answers. */
 void rill__connects_expire(rill__session *s) {
   rill_request **at = &s->connects, *r;
+  rill_conn *c = s->conn; /* without memory for a refusal |s| is gone */
 
-  while ((r = *at) != NULL && s->conn->state == RILL__OPEN) {
+  while (c->state == RILL__OPEN && (r = *at) != NULL) {
     rill__space *space = r->space;
     if (r->verdict_by > s->hub->now) {
       at = &r->next;

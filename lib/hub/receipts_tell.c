@@ -232,8 +232,8 @@ void rill__receipt_tell(rill_hub *hub, rill_str space, rill_str room,
   held *h = held_of(hub, space, room);
   receipt *r = h != NULL ? receipt_of(h, user, is_private) : NULL;
 
-  if (r != NULL && offset > r->offset)
-    r->offset = offset;
+  if (r != NULL)
+    r->offset = offset; /* what a store says of a version only grows */
   if (h == NULL)
     return;
   if (h->count > hub->config.limits.receipt_users) {

@@ -29,6 +29,8 @@ static void shape(world *w, end *e) {
   lane *p = &e->in;
 
   p->delay = sim_below(w, 200) * RILL_USEC;
+  if (w->calm)
+    return;
   if (sim_fault(w, FAULT_DELAY))
     p->delay = (1 + sim_below(w, 300)) * RILL_MSEC;
   if (sim_fault(w, FAULT_NARROW) && sim_chance(w, 40)) {

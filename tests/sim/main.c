@@ -1,5 +1,6 @@
 /*
- * sim - runs the world of scenario.c for many seeds.
+ * sim - runs the worlds of scenario.c and events_scene.c for many seeds:
+ * every third is one of the latter.
  *
  *   sim [--seeds N] [--first SEED] [--replay SEEDS] [--once] [--trace]
  *       [--tally]
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "events.h"
 #include "scene.h"
 
 static uint64_t total_steps, total_bytes;
@@ -21,7 +23,10 @@ static uint64_t run(uint64_t seed, bool trace) {
   uint64_t hash;
 
   sim_world_init(&w, seed, 3, trace);
-  scene_run(&w);
+  if (seed % 3 == 0)
+    events_run(&w);
+  else
+    scene_run(&w);
   sim_world_finish(&w);
   total_steps += w.steps;
   total_bytes += w.bytes;

@@ -173,6 +173,13 @@ static void check_memory(node *n) {
                   l->message_bytes * 3u + 2u * l->queue_bytes + 131072;
   uint64_t all = (6u << 20) + n->conns * conn + l->queues_total_bytes;
 
+  if (n->w->events != NULL) { /* queues without a stream; who is away */
+    rill_metrics m;
+    rill_metrics_read(n->hub, &m);
+    if (m.history_bytes > l->history_total_bytes)
+      sim_breach(n->w, "I-MEM", "history beyond its limit", m.history_bytes, 0);
+    all += m.sessions * conn + (m.peers + m.away) * 4096 + m.history_bytes * 2;
+  }
   if (l->message_bytes > 60000)
     all += 16u << 20; /* spares of large chunks */
   if (n->live > all)

@@ -26,6 +26,7 @@ typedef struct reader {
   size_t message_len, message_cap;
   uint8_t opcode; /* of the message in progress, 0: none */
   bool compressed;
+  bool stream; /* server-sent events: the body has no end */
 
   const char *bad; /* what is wrong with the stream */
   int status;      /* of the last answer */
@@ -39,6 +40,8 @@ typedef struct reader {
   void (*on_message)(void *arg, bool text, const uint8_t *data, size_t len);
   void (*on_ping)(void *arg, const uint8_t *data, size_t len);
   void (*on_answer)(void *arg, int status, bool close);
+  void (*on_body)(void *arg, int status, const uint8_t *data, size_t len);
+  void (*on_stream)(void *arg, const uint8_t *data, size_t len);
 } reader;
 
 static inline void reader_init(reader *r, bool from_client, void *arg) {
@@ -146,6 +149,8 @@ static inline bool reader__answer(reader *r) {
                  strcmp(value, "close") == 0;
     if (reader__field(head, "Content-Length", value) != NULL)
       body = (size_t)atol(value);
+    else if (reader__field(head, "Content-Type", value) != NULL)
+      r->stream = strcmp(value, "text/event-stream") == 0;
     if (r->heads && r->len - head_len >= 5 &&
         memcmp(r->buf + head_len, "HTTP/", 5) == 0)
       body = 0;
@@ -156,6 +161,8 @@ static inline bool reader__answer(reader *r) {
     r->answers++;
     if (r->on_answer != NULL)
       r->on_answer(r->arg, r->status, close);
+    if (r->on_body != NULL && !r->stream)
+      r->on_body(r->arg, r->status, r->buf + head_len, body);
   } else if (head_len != strlen("HTTP/1.1 100 Continue\r\n\r\n")) {
     r->bad = "a strange 100";
   }
@@ -329,9 +336,14 @@ static inline bool reader__frame(reader *r) {
 
 static inline void reader_feed(reader *r, const uint8_t *data, size_t len) {
   reader__append(&r->buf, &r->len, &r->cap, data, len);
-  while (r->bad == NULL && r->len > 0 &&
+  while (r->bad == NULL && r->len > 0 && !r->stream &&
          (r->frames ? reader__frame(r) : reader__answer(r)))
     ;
+  if (!r->stream || r->len == 0)
+    return;
+  if (r->on_stream != NULL)
+    r->on_stream(r->arg, r->buf, r->len);
+  r->len = 0;
 }
 
 /* May the stream end here?  Not inside of a frame or an answer. */

@@ -11,8 +11,7 @@ static end *some_end(world *w) {
   return w->nends > 0 ? w->ends[sim_below(w, w->nends)] : NULL;
 }
 
-/* One thing goes wrong with some link. */
-static void misfortune(world *w) {
+void scene_misfortune(world *w) {
   end *e = some_end(w);
 
   if (e == NULL || e->dead || e->other == NULL)
@@ -32,7 +31,7 @@ static void misfortune(world *w) {
     break;
   default:
     if (sim_fault(w, FAULT_HALF_CLOSE) && sim_chance(w, 10) &&
-        e->script == NULL)
+        e->conn != NULL)
       sim_end_shut(e->other); /* as if a middle box had ended it */
     break;
   }
@@ -68,7 +67,7 @@ static void act(world *w, void *a, uint64_t left) {
     else if (k < 91)
       new_client(w);
     else
-      misfortune(w);
+      scene_misfortune(w);
   }
   if (left > 0 && !w->calm)
     sim_later(w, sim_below(w, 40) * RILL_MSEC, act, a, left - 1);
@@ -221,10 +220,12 @@ static void check_books(world *w) {
 /* What has been provoked so far, over all runs: is the world harsh enough? */
 static rill_metrics tally;
 
-static void add_to_tally(world *w) {
+void scene_add_to_tally(world *w) {
   rill_metrics m;
 
   for (uint32_t i = 0; i < w->nnodes; i++) {
+    if (w->nodes[i].hub == NULL)
+      continue;
     rill_metrics_read(w->nodes[i].hub, &m);
 #define SIM_X(name, type, help) tally.name += m.name;
     RILL_METRICS(SIM_X)
@@ -272,7 +273,7 @@ void scene_run(world *w) {
     sim_breach(w, "I-LIVE", "something does not end", w->nodes[0].conns,
                s.verdicts);
   check_books(w);
-  add_to_tally(w);
+  scene_add_to_tally(w);
   for (uint32_t i = 0; i < w->nnodes; i++)
     sim_node_stop(w, i);
   sim_ends_free(w); /* scripts that nobody has closed */

@@ -20,9 +20,15 @@ static void consume(lane *p, size_t n) {
   p->arrived -= n;
 }
 
+static bool by_hand(const end *e) {
+  return e->script != NULL || e->wire != NULL;
+}
+
 static bool wants_read(const end *e) {
   if (e->script != NULL)
     return script_reads(e->script);
+  if (e->wire != NULL)
+    return true;
   return (e->wants & RILL_WANT_READ) != 0;
 }
 
@@ -32,6 +38,8 @@ static bool may_write(const end *e) {
     return false;
   if (e->script != NULL)
     return script_writable(e->script);
+  if (e->wire != NULL)
+    return wire_writable(e->wire);
   return (e->wants & RILL_WANT_WRITE) != 0;
 }
 
@@ -42,7 +50,7 @@ static int possible(end *e) {
   world *w = e->w;
   lane *p = &e->in;
 
-  if (e->dead || (e->conn == NULL && e->script == NULL))
+  if (e->dead || (e->conn == NULL && !by_hand(e)))
     return NOTHING;
   if (e->dial_at <= w->now)
     return DIALED;
@@ -94,13 +102,16 @@ static void read_end(end *e) {
   world *w = e->w;
   size_t n = how_much(w, e->in.arrived);
 
-  if (e->script != NULL) {
+  if (by_hand(e)) {
     uint8_t *block = malloc(n);
     if (block == NULL)
       abort();
     memcpy(block, e->in.data + e->in.head, n);
     consume(&e->in, n);
-    script_read(e->script, block, n);
+    if (e->script != NULL)
+      script_read(e->script, block, n);
+    else
+      wire_read(e->wire, block, n);
     free(block);
     return;
   }
@@ -145,9 +156,12 @@ static void act(end *e, int what) {
   case END:
   case RESET:
   case BROKEN:
-    if (e->script != NULL) {
+    if (by_hand(e)) {
       e->told_end = true;
-      script_ended(e->script);
+      if (e->script != NULL)
+        script_ended(e->script);
+      else
+        wire_ended(e->wire);
     } else {
       sim_tell_end(e, what == END ? 0 : what == RESET ? 104 : 32);
       sim_maybe_turn(e->node);
@@ -156,6 +170,8 @@ static void act(end *e, int what) {
   case WRITE:
     if (e->script != NULL) {
       script_write(e->script);
+    } else if (e->wire != NULL) {
+      wire_write(e->wire);
     } else {
       sim_write_conn(e);
       e->node->turn_open = true;

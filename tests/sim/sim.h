@@ -63,6 +63,7 @@ typedef struct node node;
 typedef struct end end;
 typedef struct pair pair;
 typedef struct script script;
+typedef struct wire wire;
 
 /* Bytes on their way to one end. */
 typedef struct lane {
@@ -90,6 +91,7 @@ struct end {
   node *node;      /* of a conn */
   rill_conn *conn; /* NULL where a script is */
   script *script;
+  wire *wire; /* of a caller; see events.h */
   lane in;
   uint64_t written, cut_at; /* the link is cut behind that many bytes */
   unsigned wants;           /* as last seen */
@@ -140,6 +142,7 @@ struct world {
   /* The scenario's: makes the server's end of a new stream. */
   end *(*accept)(world *w);
   struct scene *scene;
+  struct events *events; /* of the other scene */
 };
 
 /* What memory is filled with before and after its use. */
@@ -239,6 +242,13 @@ void script_leave(script *s);
 bool script_is_talking(const script *s);
 pair *script_pair(const script *s);
 
+/* ---- wire.c: the streams of callers ---- */
+void wire_free(wire *r);
+bool wire_writable(const wire *r);
+void wire_write(wire *r);
+void wire_read(wire *r, const uint8_t *data, size_t len);
+void wire_ended(wire *r);
+
 /* ---- pair.c: what is known of the two sides of a connection ---- */
 enum { SIDE_NONE, SIDE_OPEN, SIDE_CLOSED };
 
@@ -298,6 +308,9 @@ void flow_whole(world *w, const flow *f, const char *when, uint64_t who,
 
 /* ---- scenario.c ---- */
 void scene_run(world *w);
+/* One thing goes wrong with some link. */
+void scene_misfortune(world *w);
+void scene_add_to_tally(world *w);
 /* What all runs have counted. */
 void scene_print_tally(void);
 

@@ -151,6 +151,8 @@ void sim_end_free(end *e) {
   free(e->in.segments);
   if (e->script != NULL)
     script_free(e->script);
+  if (e->wire != NULL)
+    wire_free(e->wire);
   free(e);
 }
 
@@ -183,6 +185,8 @@ void sim_node_stop(world *w, uint32_t index) {
   rill_metrics m;
 
   rill_metrics_read(n->hub, &m);
+  if (m.sessions + m.away + m.history_bytes > 0)
+    sim_breach(w, "I-LEAK", "sessions are left", m.sessions, m.away);
   if (m.conns + m.peers + m.rooms + m.users + m.assembly_bytes > 0)
     sim_breach(w, "I-LEAK", "gauges are not zero", m.conns + m.peers,
                m.rooms + m.users);
