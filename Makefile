@@ -136,7 +136,7 @@ $(B)/examples/%: $(B)/examples/%.o $(STATIC)
 	$(call say,LD,$@) $(LINK) -o $@ $^ $(CORE_LIBS) -pthread
 
 # The store is tested by itself: its completions are the test's.
-$(B)/tests/unit/test_sqlite%: $(B)/tests/unit/test_sqlite%.o $(WITH_SQLITE) \
+$(call programs,tests/unit/test_sqlite*.c): $(B)/%: $(B)/%.o $(WITH_SQLITE) \
   $(STATIC)
 	$(call say,LD,$@) $(LINK) -Wl,--wrap=rill_store_complete -o $@ $^ \
 	  $(SQLITE_LIBS) $(CORE_LIBS) -lcmocka -pthread
@@ -243,7 +243,7 @@ $(B)/tests/bench/sio_server: $(B)/tests/bench/sio_server.o $(STATIC)
 	$(call say,LD,$@) $(LINK) -o $@ $^ $(CORE_LIBS) -pthread
 $(B)/tests/bench/store_bench: $(B)/tests/bench/store_bench.o $(WITH_SQLITE) \
   $(STATIC)
-	$(call say,LD,$@) $(LINK) -o $@ $^ $(SQLITE_LIBS) $(CORE_LIBS) -pthread
+	$(call say,LD,$@) $(LINK) -Wl,--wrap=rill_store_complete -o $@ $^ $(SQLITE_LIBS) $(CORE_LIBS) -pthread
 $(B)/tests/bench/lws_peer: $(B)/tests/bench/lws_peer.o
 	$(call say,LD,$@) $(LINK) -o $@ $^ -lwebsockets
 bench: all $(BENCH)
