@@ -117,8 +117,8 @@ RILL_API int rill_history(rill_hub *hub, rill_str room,
  *   room:join {room, since?, epoch?}  asks authorize_join; with |since|, the
  *       number of the last event that the client has, it gets the later ones
  *       first.  |epoch| is what it was told that numbers count in; without
- *       the right one nothing is sent (a durable room in a store that lasts
- *       needs none).
+ *       the right one nothing is sent (since 0, and a durable room in a store
+ *       that lasts, need none).
  *       Answer: {joined, at?, epoch?, recovered?, gap?: [from, to]}
  *   room:leave {room}         Answer: {left}
  *   room:history {room, since?, before?, limit?}, for members.  Answer:

@@ -127,7 +127,8 @@ typedef struct rill_room_opts {
   uint32_t history, history_ms, history_bytes;
   /*
    * Batching: events for the room are held for up to |batch_ms| and go out
-   * together, in one write per member; 0 for the end of the turn.
+   * together, in one write per member; 0 for the end of the turn.  What is
+   * sent to a member otherwise does not wait, and may overtake them.
    */
   uint32_t batch_ms;
   /*

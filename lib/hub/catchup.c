@@ -106,9 +106,12 @@ static void send_missed(rill__peer *p, rill_str room, const rill_record *v,
   *out = (rill__caught_up){.known = true, .returns = true, .last = last};
   write_epoch(p->hub, rill__room_find(rill__peer_space(p), room), durable,
               out);
-  /* a store that lasts never counts anew, so no epoch need be shown */
+  /*
+   * A store that lasts never counts anew, so no epoch need be shown; nor for
+   * 0, who has nothing that could be of another.
+   */
   out->stale = since > last ||
-               (!same_epoch(how, out) &&
+               (since > 0 && !same_epoch(how, out) &&
                 (how->has_epoch || !durable || p->hub->store->epoch[0] == '\0'));
   if (out->stale)
     return;

@@ -242,6 +242,9 @@ static bool grow(rill_hub *hub, rill__ring *r) {
 }
 
 static bool too_old(const rill_hub *hub, const rill__ring *r) {
+  /* what was sent before the hub was told any time begins its own now */
+  if (r->len > 0 && at(r, 0)->at == 0)
+    at(r, 0)->at = hub->now;
   return r->len > 0 && rill__after(at(r, 0)->at, r->most_ms) <= hub->now;
 }
 

@@ -327,8 +327,11 @@ int rill_publish(rill_hub *hub, rill_str room, const char *name,
   int rv = args != NULL ? rill_builder_error(args) : 0;
   rill_value value = {0};
 
-  if (rv != 0)
+  if (rv != 0) {
+    if (opts != NULL && opts->ack != NULL)
+      rill_event_fail(opts->ack, "publish", rill_strerror(rv));
     return rv;
+  }
   if (args != NULL)
     value = rill_builder_value(args);
   return rill__publish(hub, room, rill_s(name), value,

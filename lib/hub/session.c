@@ -202,7 +202,7 @@ int rill__session_dispatch(rill__session *s, const rill_msg *msg) {
 }
 
 void rill__session_unknown(const rill_event *ev) {
-  if (rill__envelope_speaks(ev->peer))
+  if (rill__envelope_speaks(ev->peer) || rill__sse_speaks(ev->peer))
     rill_event_fail(ev, "unknown", "nobody here knows such an event");
 }
 

@@ -179,7 +179,8 @@ void rill__sse_open(rill__peer *p) {
   if (stored)
     rill__bytes_str(&out, "\n");
   else
-    write_session(p, &out, offset, room != NULL ? room->last : 0, recovered);
+    write_session(p, &out, recovered ? offset : hub->offset,
+                  room != NULL ? room->last : 0, recovered);
   if (!begin_stream(p, &out))
     return;
   if (stored) {
@@ -505,6 +506,7 @@ static void on_post(rill_request *req) {
     return;
   }
   p->conn->heard = req->hub->now;
+  rill__conn_charge(p->conn, rill_request_body(req).len);
   handle_post(req, p, m);
 }
 
