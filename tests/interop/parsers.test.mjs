@@ -109,7 +109,8 @@ function mutate(dice, text, parts) {
     text = dice.below(6) ? text.slice(0, at) + middle + text.slice(to)
       : text.slice(0, to) + text.slice(at);
   }
-  return text.toWellFormed();
+  /* as toWellFormed does, which Node 18 lacks */
+  return Buffer.from(text).toString();
 }
 
 function mutateBytes(dice, bytes) {
