@@ -62,7 +62,7 @@ LINK = $(CC) $(CFLAGS) $(LDFLAGS) $(LINK_HARDEN)
 objects = $(patsubst %.c,$(B)/%.o,$(sort $(wildcard $(1))))
 programs = $(patsubst %.c,$(B)/%,$(sort $(wildcard $(1))))
 
-CORE := $(call objects,lib/base/*.c lib/wire/*.c lib/hub/*.c lib/client/*.c \
+CORE := $(call objects,lib/base/*.c lib/wire/*.c lib/hub/*.c lib/people/*.c lib/client/*.c \
   lib/store/memory.c)
 EPOLL := $(call objects,lib/loop/*.c)
 SQLITE := $(call objects,lib/store/sqlite*.c)

@@ -10,16 +10,12 @@
 #include "hub/batch.h"
 #include "hub/config.h"
 #include "hub/conn.h"
+#include "hub/follower.h"
 #include "hub/history.h"
-#include "hub/inbox.h"
-#include "hub/notify.h"
-#include "hub/presence.h"
-#include "hub/receipts.h"
 #include "hub/recover.h"
 #include "hub/session.h"
 #include "hub/space.h"
 #include "hub/store.h"
-#include "hub/typing.h"
 
 typedef struct rill__at_free {
   struct rill__at_free *next;
@@ -58,7 +54,8 @@ static void set_rates(rill_hub *hub) {
       l->soft_count < l->queue_count ? l->soft_count : l->queue_count;
 }
 
-int rill_hub_new(rill_hub **out, const rill_config *config) {
+int rill__hub_new(rill_hub **out, const rill_config *config,
+                  const rill__follower *follower) {
   rill_config taken;
   rill__alloc alloc = rill__alloc_default;
   rill_hub *hub;
@@ -73,6 +70,7 @@ int rill_hub_new(rill_hub **out, const rill_config *config) {
   if (hub == NULL)
     return RILL_ERR_NOMEM;
   hub->config = taken;
+  hub->follower = follower;
   hub->alloc = alloc;
   hub->random = taken.random;
   hub->random_arg = taken.arg;
@@ -139,8 +137,7 @@ void rill_hub_free(rill_hub *hub) {
   rill__store_free(hub); /* its thread may post until then */
   rill__posts_free(hub);
   rill__peers_free(hub);
-  rill__inboxes_free(hub);
-  rill__receipts_free(hub);
+  hub->follower->hub_freed(hub);
   rill__asks_free(hub);
   rill__rooms_free(hub);
   rill__spaces_free(hub);
@@ -295,25 +292,8 @@ static void timer_due(rill_hub *hub, rill__timer *t) {
   case RILL__TIMER_BATCH:
     rill__batch_tick(hub, t);
     break;
-  case RILL__TIMER_CROWD:
-    rill__crowd_tick(t);
-    break;
-  case RILL__TIMER_PRESENCE:
-    rill__presence_tick(t);
-    break;
-  case RILL__TIMER_TYPING:
-    rill__typing_tick(t);
-    break;
-  case RILL__TIMER_NOTIFY:
-    rill__notify_tick(hub);
-    break;
-  case RILL__TIMER_INBOX:
-    rill__inbox_tick(t);
-    break;
-  case RILL__TIMER_RECEIPTS:
-    rill__receipts_tick(t);
-    break;
   default:
+    hub->follower->tick(hub, t);
     break;
   }
 }

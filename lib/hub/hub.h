@@ -31,6 +31,7 @@ typedef struct rill__task rill__task;
 typedef struct rill__space rill__space;
 typedef struct rill__session rill__session;
 typedef struct rill__ask rill__ask;
+typedef struct rill__follower rill__follower;
 
 /* A rate: what one unit costs, and how much may be owed.  unit 0: no limit. */
 typedef struct rill__rate {
@@ -48,6 +49,7 @@ typedef struct rill__peers {
 
 struct rill_hub {
   rill_config config;
+  const rill__follower *follower; /* follower.h */
   rill__alloc alloc;
   rill_random_fn random;
   void *random_arg;
@@ -160,6 +162,9 @@ enum {
   RILL__TIMER_INBOX,
   RILL__TIMER_RECEIPTS
 };
+/* rill_hub_new, with who follows it. */
+int rill__hub_new(rill_hub **out, const rill_config *config,
+                  const rill__follower *follower);
 /* Room for one timer more; false: no memory. */
 bool rill__hub_timer_add(rill_hub *hub);
 

@@ -5,12 +5,10 @@
 #include "hub/address.h"
 #include "hub/ask.h"
 #include "hub/batch.h"
-#include "hub/notify.h"
-#include "hub/presence.h"
+#include "hub/follower.h"
 #include "hub/recover.h"
 #include "hub/room.h"
 #include "hub/session.h"
-#include "hub/typing.h"
 
 #define PER_PAGE 64u
 
@@ -156,9 +154,7 @@ void rill__peer_opened(rill__peer *p) {
   hub->metrics.peers_total += !p->told;
   p->open = p->told = true;
   hub->peers.open++;
-  rill__presence_opened(p);
-  rill__typing_opened(p);
-  rill__notify_opened(p);
+  hub->follower->opened(p);
   rill__hub_log(hub, RILL_LOG_INFO, "peer.open", rill__address_text(c), NULL);
 }
 
@@ -230,7 +226,7 @@ void rill__peer_free(rill__peer *p) {
   undue(p);
   rill__ask_left(p);
   rill__rooms_leave_all(p);
-  rill__presence_closed(p);
+  hub->follower->closed(p);
   rill__joins_free(p);
   rill__user_remove(p);
   rill__free(&hub->alloc, p->rare, sizeof *p->rare);

@@ -14,7 +14,7 @@
 #include "hub/history.h"
 #include "hub/publish.h"
 #include "hub/store.h"
-#include "hub/typing.h"
+#include "hub/follower.h"
 
 static const rill_publish_opts plain;
 
@@ -130,7 +130,7 @@ static int hand_out(const publication *p, rill__item *item, uint64_t at) {
   item->time_ms = p->time_ms;
   item->id = id_of(p);
   item->uncompressed = p->uncompressed;
-  rill__typing_sent(rill__room_find(p->space, room), p->ack.peer);
+  p->hub->follower->sent(rill__room_find(p->space, room), p->ack.peer);
   return rill__emit_item(p->hub, &to, item);
 }
 

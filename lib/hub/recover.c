@@ -2,8 +2,7 @@
 
 #include "hub/ask.h"
 #include "hub/conn.h"
-#include "hub/presence.h"
-#include "hub/typing.h"
+#include "hub/follower.h"
 
 bool rill__recoverable(const rill__peer *p, rill_cause cause) {
   const rill_hub *hub = p->hub;
@@ -43,8 +42,7 @@ void rill__peer_leave(rill__peer *p, rill_cause cause, unsigned code,
   if (hub->away_timer.due == RILL_NEVER)
     rill__heap_set(&hub->timers, &hub->away_timer, v->away_until);
   rill__ask_left(p);
-  rill__presence_away(p);
-  rill__typing_away(p);
+  hub->follower->away(p);
   rill__peer_due(p, RILL__DUE_AWAY);
 }
 
@@ -58,7 +56,7 @@ void rill__peer_return(rill__peer *p) {
   no_longer_away(p);
   if (p->rare != NULL)
     p->rare->ended = false;
-  rill__presence_back(p);
+  p->hub->follower->back(p);
   rill__peer_due(p, RILL__DUE_BACK);
 }
 

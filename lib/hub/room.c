@@ -3,9 +3,8 @@
 #include "base/utf8.h"
 #include "hub/batch.h"
 #include "hub/conn.h"
+#include "hub/follower.h"
 #include "hub/history.h"
-#include "hub/presence.h"
-#include "hub/typing.h"
 
 typedef struct room_rule {
   struct room_rule *next;
@@ -121,8 +120,7 @@ static void room_free(rill_hub *hub, rill__room *r) {
   const rill__alloc *map_alloc = &hub->alloc;
 
   rill__batch_free(hub, r);
-  rill__crowd_free(hub, r->crowd);
-  rill__typing_free(hub, r->typing);
+  hub->follower->room_freed(hub, r);
   rill__ring_free(hub, r->ring);
   HASH_DEL(r->space->rooms, r);
   r->space->nrooms--;
@@ -138,8 +136,8 @@ bool rill__room_remembers(const rill_hub *hub, rill_str name) {
 void rill__room_settle(rill_hub *hub, rill__room *r) {
   rill__space *space = r->space;
 
-  if (r->count > 0 || r->batch != NULL || !rill__crowd_settle(hub, r) ||
-      !rill__ring_settle(hub, r))
+  if (r->count > 0 || r->batch != NULL ||
+      !hub->follower->done_with_room(hub, r) || !rill__ring_settle(hub, r))
     return;
   rill__fanout_close(hub, &hub->fanout); /* it may be on its way to nobody */
   room_free(hub, r);
@@ -204,11 +202,10 @@ int rill__room_add(rill__peer *p, rill_str name) {
   p->nrooms++;
   r->members[r->count++] = m;
   r->mix |= rill__mix_of(p->variant);
-  if (!rill__presence_joined(p, r)) {
+  if (!hub->follower->joined(p, r)) {
     rill__room_remove(m);
     return RILL_ERR_NOMEM;
   }
-  rill__typing_joined(p, r);
   return 0;
 }
 
@@ -220,8 +217,7 @@ void rill__room_remove(rill__member *m) {
 
   rill__batch_flush(hub, r);
   rill__fanout_close(hub, &hub->fanout);
-  rill__presence_left(p, r);
-  rill__typing_left(p, r);
+  hub->follower->left(p, r);
   while (*at != m)
     at = &(*at)->next;
   *at = m->next;
@@ -338,7 +334,7 @@ int rill_room_defaults(rill_hub *hub, const char *pattern,
       rill__ring_limit(hub, room);
       if (!kept && room->opts.history > 0)
         room->gone = ++hub->offset; /* what was sent until now is lost */
-      ok &= rill__presence_follow(hub, room);
+      ok &= hub->follower->ruled(hub, room);
     }
   return ok ? 0 : RILL_ERR_NOMEM;
 }

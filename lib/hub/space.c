@@ -2,8 +2,7 @@
 
 #include "base/utf8.h"
 #include "hub/history.h"
-#include "hub/notify.h"
-#include "hub/presence.h"
+#include "hub/follower.h"
 #include "hub/room.h"
 
 static rill__space *space_new(rill_hub *hub, rill_str name) {
@@ -31,9 +30,7 @@ static void space_free(rill_hub *hub, rill__space *s) {
   *at = s->next;
   hub->nspaces--;
   rill__ring_free(hub, s->ring);
-  rill__crowd_free(hub, s->crowd);
-  rill__presence_free(hub, s->presence);
-  rill__notify_free(hub, s->notify);
+  hub->follower->space_freed(hub, s);
   if (s->rules == s)
     rill__handlers_free(hub, s);
   rill__free(&hub->alloc, s, sizeof *s + s->name_len);
@@ -122,7 +119,7 @@ rill__space *rill__space_rules_for(rill_hub *hub, rill_str name) {
 
 void rill__space_release(rill_hub *hub, rill__space *s) {
   if (s->rules == s || s->npeers > 0 || s->nrooms > 0 ||
-      !rill__crowd_idle(s->crowd))
+      !hub->follower->done_with_space(s))
     return;
   rill__fanout_close(hub, &hub->fanout);
   space_free(hub, s);

@@ -5,7 +5,7 @@
 
 #include "hub/event.h"
 #include "hub/history.h"
-#include "hub/inbox.h"
+#include "hub/follower.h"
 #include "hub/session.h"
 
 bool rill__random_id(rill_hub *hub, char out[RILL__SID]) {
@@ -102,7 +102,7 @@ void rill__voice_free(rill__peer *p) {
   rill__ring_free(hub, v->ring);
   rill__rates_free(hub, v->rates);
   rill__list_remove(&v->away);
-  rill__inbox_leave(v);
+  hub->follower->silent(v);
   p->voice = NULL;
   rill__free(&hub->alloc, v, sizeof *v);
   space->npeers--;

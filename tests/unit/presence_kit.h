@@ -9,7 +9,7 @@
 
 #include "talk.h"
 
-#include "hub/presence.h"
+#include "people/presence.h"
 
 static inline int kit_accept(pair *p, const event *e) {
   (void)p;

@@ -14,7 +14,7 @@
 
 #include "hub/event.h"
 #include "hub/publish.h"
-#include "hub/receipts.h"
+#include "people/receipts.h"
 #include "hub/room.h"
 #include "hub/store.h"
 

@@ -4,7 +4,7 @@
  * A watch is found by its person among the peer's, and by its peer among the
  * person's; both O(1).  The map's key is a pointer, which no client chooses.
  */
-#include "hub/presence.h"
+#include "people/presence.h"
 
 static rill__watch *find(const rill__attending *a, const rill__person *p) {
   rill__watch *w = NULL;

@@ -3,7 +3,7 @@
  * followed, or have something about them untold; of a namespace's the newest
  * that went are kept for when they were seen.
  */
-#include "hub/presence.h"
+#include "people/presence.h"
 
 rill__person *rill__person_find(const rill__crowd *c, rill_str name) {
   rill__person *p = NULL;

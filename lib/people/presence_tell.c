@@ -9,7 +9,7 @@
  */
 #include "hub/conn.h"
 #include "hub/history.h"
-#include "hub/presence.h"
+#include "people/presence.h"
 
 /* A page ends early beyond so many bytes: states may be long. */
 #define MOST_BYTES 65536u

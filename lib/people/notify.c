@@ -6,7 +6,7 @@
  * there is nothing to do or the inbox could not be loaded.  Either way the
  * rest happens when the operation is delivered.
  */
-#include "hub/notify.h"
+#include "people/notify.h"
 
 #include "hub/conn.h"
 #include "hub/encode.h"

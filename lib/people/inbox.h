@@ -23,7 +23,7 @@
 #ifndef RILL__INBOX_H
 #define RILL__INBOX_H
 
-#include "hub/notice.h"
+#include "people/notice.h"
 #include "hub/space.h"
 
 /* Who waits for an inbox to be loaded. */

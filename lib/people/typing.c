@@ -6,10 +6,10 @@
  * equally far away, so a list in the order of the starts is in the order of
  * the deadlines.
  */
-#include "hub/typing.h"
+#include "people/typing.h"
 
 #include "hub/conn.h"
-#include "hub/presence.h"
+#include "people/presence.h"
 
 typedef struct typer {
   UT_hash_handle hh; /* in typing->typers, by name */

@@ -6,7 +6,7 @@
  * the end of the window in which changes are gathered.
  */
 #include "hub/conn.h"
-#include "hub/presence.h"
+#include "people/presence.h"
 
 static uint32_t grace_of(const rill__crowd *c) {
   const rill__presence *p = c->space->rules->presence;

@@ -6,7 +6,7 @@
 
 #include <rill/notify.h>
 
-#include "hub/inbox.h"
+#include "people/inbox.h"
 
 /* Of a space, where they are on. */
 typedef struct rill__notify {

@@ -2,7 +2,7 @@
  * inbox_load.c - what the store has of an inbox: when it is read, and what
  * is made of it.
  */
-#include "hub/inbox.h"
+#include "people/inbox.h"
 #include "hub/store.h"
 
 /*

@@ -1,4 +1,4 @@
-#include "hub/inbox.h"
+#include "people/inbox.h"
 
 #include "hub/store.h"
 

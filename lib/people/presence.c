@@ -5,7 +5,7 @@
  * Heartbeats and events move an attending to the end of a list, so the first
  * of each list is the first to be late; nothing is ever searched.
  */
-#include "hub/presence.h"
+#include "people/presence.h"
 
 #include "hub/conn.h"
 #include "hub/encode.h"

@@ -3,8 +3,8 @@
  */
 #include "hub/conn.h"
 #include "hub/history.h"
-#include "hub/inbox.h"
-#include "hub/notify.h"
+#include "people/inbox.h"
+#include "people/notify.h"
 
 /* A peer whose queue is filling is told the rest after so long. */
 #define PAUSE (50 * RILL_MSEC)

@@ -1,9 +1,9 @@
 /*
  * receipts_tell.c - what others hear of receipts.
  */
-#include "hub/receipts.h"
+#include "people/receipts.h"
 
-#include "hub/presence.h"
+#include "people/presence.h"
 #include "hub/room.h"
 
 /* The newest receipt of a user. */

@@ -1,7 +1,7 @@
 /*
  * presence_ask.c - the host's questions about who is there.
  */
-#include "hub/presence.h"
+#include "people/presence.h"
 
 int rill_presence_count(rill_hub *hub, rill_str space, rill_str room,
                         rill_occupancy *out) {

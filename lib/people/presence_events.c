@@ -3,7 +3,7 @@
  * whom they ask about.
  */
 #include "hub/event.h"
-#include "hub/presence.h"
+#include "people/presence.h"
 
 static rill_str room_of(const rill_event *ev) {
   return rill_get_str(rill_event_arg(ev, 0), "room");

@@ -1,4 +1,4 @@
-#include "hub/notice.h"
+#include "people/notice.h"
 
 #include "base/utf8.h"
 #include "hub/history.h"
