@@ -1,12 +1,9 @@
 #include "hub/peer.h"
 
-#include <assert.h>
-
 #include "hub/address.h"
 #include "hub/ask.h"
 #include "hub/batch.h"
 #include "hub/follower.h"
-#include "hub/recover.h"
 #include "hub/room.h"
 #include "hub/session.h"
 
@@ -172,7 +169,7 @@ void rill__peer_stop(rill__peer *p) {
   p->hub->peers.open--;
 }
 
-static bool somebody_paused(const rill_conn *c) {
+bool rill__peers_paused(const rill_conn *c) {
   const rill__peer *p = c->peer;
 
   while (p != NULL && !p->paused)
@@ -192,7 +189,7 @@ void rill__peer_part(rill__peer *p, rill_cause cause, rill_str reason) {
   paused = p->paused;
   rill__peer_stop(p);
   rill__peer_unbind(p);
-  if (paused && !somebody_paused(c)) { /* nobody is left to resume it */
+  if (paused && !rill__peers_paused(c)) { /* nobody is left to resume it */
     c->flags &= (uint16_t)~RILL__PAUSED;
     rill__heartbeat_again(c);
     rill__conn_held_due(c);
@@ -205,25 +202,12 @@ void rill__peer_part(rill__peer *p, rill_cause cause, rill_str reason) {
   }
 }
 
-static void undue(rill__peer *p) {
-  rill_hub *hub = p->hub;
-  rill__peer **at = &hub->due;
-
-  if ((p->due & RILL__DUE_QUEUED) == 0)
-    return;
-  while (*at != p)
-    at = &(*at)->due_next;
-  *at = p->due_next;
-  if (hub->due_end == &p->due_next)
-    hub->due_end = at;
-}
-
 void rill__peer_free(rill__peer *p) {
   rill_hub *hub = p->hub;
   uint32_t index = p->slot / PER_PAGE;
   rill__page *page = hub->peers.pages[index];
 
-  undue(p);
+  rill__peer_undue(p);
   rill__ask_left(p);
   rill__rooms_leave_all(p);
   hub->follower->closed(p);
@@ -267,15 +251,6 @@ void rill__peers_free(rill_hub *hub) {
     rill__peer_free(p);
   rill__free(&hub->alloc, hub->peers.pages,
              hub->peers.cap * sizeof *hub->peers.pages);
-}
-
-void rill__peer_due(rill__peer *p, unsigned what) {
-  if ((p->due & RILL__DUE_QUEUED) == 0) {
-    p->due_next = NULL;
-    *p->hub->due_end = p;
-    p->hub->due_end = &p->due_next;
-  }
-  p->due |= (uint8_t)(what | RILL__DUE_QUEUED);
 }
 
 void rill__peer_unbind(rill__peer *p) {
@@ -330,144 +305,6 @@ void rill__peer_end(rill__peer *p, rill_cause cause, unsigned code,
   rill__peer_due(p, RILL__DUE_CLOSE);
 }
 
-static void deliver_close(rill__peer *p) {
-  rill_closed closed = {.cause = RILL_CAUSE_NOMEM,
-                        .code = RILL_CLOSE_ABNORMAL,
-                        .reason = rill_s("out of memory")};
-  void *arg;
-  const rill_handlers *h = rill__peer_handlers(p, &arg);
-
-  if (p->transient) { /* whom nobody has heard of */
-    rill__peer_free(p);
-    return;
-  }
-  if (p->rare != NULL && p->rare->ended) {
-    const rill__ending *e = &p->rare->ending;
-    closed = (rill_closed){e->cause, e->code, e->sent, e->status,
-                           {e->reason, e->reason_len}};
-  }
-  rill__hub_log(p->hub, RILL_LOG_INFO, "peer.close",
-                rill_s(rill_cause_text(closed.cause)), NULL);
-  if (h->on_close != NULL) {
-    p->hub->in_handler = true;
-    h->on_close(rill__peer_handle(p), &closed, arg);
-    p->hub->in_handler = false;
-  }
-  rill__peer_free(p);
-}
-
-static void deliver_away(rill__peer *p) {
-  void *arg;
-  const rill_handlers *h = rill__peer_handlers(p, &arg);
-  int rv = 0;
-
-  if (h->on_away != NULL) {
-    p->hub->in_handler = true;
-    rv = h->on_away(rill__peer_handle(p), arg);
-    p->hub->in_handler = false;
-  }
-  if (rv < 0 && p->away)
-    rill__peer_give_up(p);
-}
-
-static void deliver_back(rill__peer *p) {
-  void *arg;
-  const rill_handlers *h = rill__peer_handlers(p, &arg);
-  int rv = 0;
-
-  if (h->on_back != NULL) {
-    p->hub->in_handler = true;
-    rv = h->on_back(rill__peer_handle(p), p->voice->missed, arg);
-    p->hub->in_handler = false;
-  }
-  rill__peer_handled(p, rv);
-}
-
-/* It may have come back and gone again before the host hears of either. */
-static void deliver_moves(rill__peer *p, unsigned due) {
-  rill__voice *v = p->voice;
-
-  if (!v->told_away && (due & RILL__DUE_AWAY) != 0) {
-    v->told_away = true;
-    deliver_away(p);
-  }
-  if (v->told_away && (due & RILL__DUE_BACK) != 0) {
-    v->told_away = false;
-    deliver_back(p);
-  }
-  if (!v->told_away && p->away) {
-    v->told_away = true;
-    deliver_away(p);
-  }
-}
-
-static void deliver_drain(rill__peer *p) {
-  void *arg;
-  const rill_handlers *h = rill__peer_handlers(p, &arg);
-  int rv;
-
-  if (!p->open || h->on_drain == NULL)
-    return;
-  if (rill__conn_is(p->conn, RILL__BUSY_TOLD))
-    return; /* full again meanwhile: it will be told then */
-  p->hub->in_handler = true;
-  rv = h->on_drain(rill__peer_handle(p), arg);
-  p->hub->in_handler = false;
-  rill__peer_handled(p, rv);
-}
-
-/* Accepted, and not open yet: as each dialect does it. */
-static void deliver_open(rill__peer *p) {
-  if (p->transient)
-    rill__sse_posted(p);
-  else if (p->joining)
-    rill__sse_open(p);
-  else if (p->voice != NULL && p->voice->opening != NULL)
-    rill__connect_open(p);
-  else if (p->conn != NULL && p->conn->state == RILL__VERDICT)
-    rill__request_open(p->conn);
-}
-
-static void deliver(rill__peer *p, unsigned due) {
-  if ((due & RILL__DUE_OPEN) != 0 && (p->conn != NULL || p->transient))
-    deliver_open(p);
-  if ((due & (RILL__DUE_AWAY | RILL__DUE_BACK)) != 0)
-    deliver_moves(p, due);
-  if ((due & RILL__DUE_JOINS) != 0 && !rill__joins_deliver(p))
-    return; /* it is gone */
-  if ((due & RILL__DUE_DRAIN) != 0)
-    deliver_drain(p);
-  if ((due & RILL__DUE_INPUT) != 0 && p->conn != NULL) {
-    rill__heartbeat_again(p->conn);
-    rill__conn_feed_held(p->conn);
-  }
-  if ((due & RILL__DUE_CLOSE) != 0)
-    deliver_close(p);
-}
-
-/*
- * What comes due while handlers run waits for its turn behind what is due
- * already; a peer that is due again at once waits for the next tick, so that
- * two handlers cannot keep each other going for ever.
- */
-void rill__peers_deliver(rill_hub *hub) {
-  rill__peer *last = hub->due != NULL ? RILL__CONTAINER(hub->due_end,
-                                                        rill__peer, due_next)
-                                      : NULL;
-  bool more = last != NULL;
-
-  while (more && hub->due != NULL) {
-    rill__peer *p = hub->due;
-    unsigned due = p->due;
-    more = p != last;
-    hub->due = p->due_next;
-    if (hub->due == NULL)
-      hub->due_end = &hub->due;
-    p->due = 0;
-    deliver(p, due);
-  }
-}
-
 int rill__peer_handled(rill__peer *p, int rv) {
   /* what rill_send said of a full or closed queue is no failure */
   if (rv >= 0 || rv == RILL_ERR_FULL || rv == RILL_ERR_CLOSED)
@@ -477,183 +314,4 @@ int rill__peer_handled(rill__peer *p, int rv) {
     rill__conn_ws_fail(p->conn, RILL_CAUSE_HANDLER, RILL_CLOSE_ERROR,
                        "a handler failed");
   return RILL_ERR_HANDLER;
-}
-
-int rill_close(rill_peer peer, int code, const char *reason) {
-  rill__peer *p = rill__peer_of(peer);
-  rill_str why = rill_s(reason);
-
-  if (p != NULL && p->away) {
-    rill__peer_give_up(p);
-    return 0;
-  }
-  p = rill__peer_open(peer);
-  if (p == NULL)
-    return RILL_ERR_CLOSED;
-  if (code < 0 || !rill__ws_close_code_ok((unsigned)code) || why.len > 123 ||
-      !rill__utf8_valid(why.ptr, why.len))
-    return RILL_ERR_ARG;
-  if (p->voice != NULL && p->voice->session != NULL &&
-      p->voice->session->route->dialect == RILL_SOCKETIO) {
-    rill__socketio_disconnect(p, RILL_CAUSE_HOST);
-    return 0;
-  }
-  rill__conn_ws_close(p->conn, RILL_CAUSE_HOST, (unsigned)code, why);
-  return 0;
-}
-
-int rill_cut(rill_peer peer) {
-  rill__peer *p = rill__peer_of(peer);
-
-  if (p != NULL && p->away) {
-    rill__peer_give_up(p);
-    return 0;
-  }
-  if (p == NULL || p->conn == NULL || p->joining)
-    return RILL_ERR_CLOSED; /* whom a hook judges is not there yet */
-  rill__conn_ws_cut(p->conn, RILL_CAUSE_HOST, "cut");
-  return 0;
-}
-
-int rill_pause(rill_peer peer) {
-  rill__peer *p = rill__peer_open(peer);
-
-  if (p == NULL)
-    return RILL_ERR_CLOSED;
-  p->paused = true;
-  p->conn->flags |= RILL__PAUSED;
-  rill__conn_ready(p->conn);
-  return 0;
-}
-
-int rill_resume(rill_peer peer) {
-  rill__peer *p = rill__peer_open(peer);
-
-  if (p == NULL)
-    return RILL_ERR_CLOSED;
-  p->paused = false;
-  if (!rill__conn_is(p->conn, RILL__PAUSED) || somebody_paused(p->conn))
-    return 0;
-  p->conn->flags &= (uint16_t)~RILL__PAUSED;
-  rill__peer_due(p, RILL__DUE_INPUT);
-  rill__conn_ready(p->conn);
-  return 0;
-}
-
-int rill_ping(rill_peer peer) {
-  rill__peer *p = rill__peer_open(peer);
-  rill_conn *c;
-
-  if (p == NULL)
-    return RILL_ERR_CLOSED;
-  c = p->conn;
-  if (!rill__conn_is(c, RILL__PINGED)) {
-    rill__conn_ws_ping(c); /* without memory it cuts the conn */
-    rill__conn_arm(c);
-  }
-  return 0;
-}
-
-bool rill_is_open(rill_peer peer) { return rill__peer_open(peer) != NULL; }
-
-uint64_t rill_peer_id(rill_peer peer) {
-  if (rill__peer_of(peer) == NULL)
-    return 0;
-  return (uint64_t)peer.generation << 32 | peer.slot;
-}
-
-rill_str rill_peer_user(rill_peer peer) {
-  rill__peer *p = rill__peer_of(peer);
-  return p != NULL && p->user != NULL ? rill__user_name(p) : (rill_str){0};
-}
-
-rill_str rill_peer_subprotocol(rill_peer peer) {
-  rill__peer *p = rill__peer_of(peer);
-  return p != NULL && p->protocol > 0
-             ? rill_s(p->opts->subprotocols[p->protocol - 1])
-             : (rill_str){0};
-}
-
-rill_str rill_peer_address(rill_peer peer) {
-  rill__peer *p = rill__peer_of(peer);
-
-  if (p == NULL)
-    return (rill_str){0};
-  if (p->conn != NULL)
-    return rill__address_text(p->conn);
-  return p->rare == NULL
-             ? (rill_str){0}
-             : (rill_str){p->rare->address, p->rare->address_len};
-}
-
-uint16_t rill_peer_port(rill_peer peer) {
-  rill__peer *p = rill__peer_of(peer);
-
-  if (p == NULL)
-    return 0;
-  if (p->conn != NULL)
-    return p->conn->port;
-  return p->rare != NULL ? p->rare->port : 0;
-}
-
-void *rill_peer_data(rill_peer peer) {
-  rill__peer *p = rill__peer_of(peer);
-  return p != NULL ? p->data : NULL;
-}
-
-int rill_peer_set_data(rill_peer peer, void *data) {
-  rill__peer *p = rill__peer_of(peer);
-
-  if (p == NULL)
-    return RILL_ERR_CLOSED;
-  p->data = data;
-  return 0;
-}
-
-rill_time rill_peer_rtt(rill_peer peer) {
-  rill__peer *p = rill__peer_of(peer);
-  return p != NULL && p->rtt_us != UINT32_MAX ? p->rtt_us * RILL_USEC
-                                              : RILL_NEVER;
-}
-
-size_t rill_peer_queued(rill_peer peer) {
-  rill__peer *p = rill__peer_of(peer);
-
-  if (p == NULL || p->conn == NULL)
-    return 0;
-  rill__fanout_close(p->hub, &p->hub->fanout);
-  return p->conn != NULL ? p->conn->out.bytes : 0;
-}
-
-size_t rill_peers(const rill_hub *hub) { return hub->peers.open; }
-
-static const char *const reasons[] = {
-    "transport close",             "transport error",
-    "ping timeout",                "parse error",
-    "forced close",                "client namespace disconnect",
-    "server namespace disconnect", "server shutting down",
-    "forced server close"};
-
-const char *rill_disconnect_reason(const rill_closed *closed) {
-  for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
-    if (rill_str_eq(closed->reason, rill_s(reasons[i])))
-      return reasons[i];
-  switch (closed->cause) {
-  case RILL_CAUSE_PEER:
-  case RILL_CAUSE_EOF:
-    return "transport close";
-  case RILL_CAUSE_TIMEOUT:
-    return "ping timeout";
-  case RILL_CAUSE_UTF8:
-    return "parse error";
-  case RILL_CAUSE_DRAIN:
-    return "server shutting down";
-  case RILL_CAUSE_HOST:
-  case RILL_CAUSE_HANDLER:
-    return "forced server close";
-  case RILL_CAUSE_FLOOD:
-    return "forced close";
-  default:
-    return "transport error";
-  }
 }

@@ -153,6 +153,8 @@ void rill__peer_free(rill__peer *p);
 /* The next peer at or behind |*slot| (of any state), or NULL. */
 rill__peer *rill__peer_next(rill_hub *hub, uint32_t *slot);
 
+/* It waits for nothing any more. */
+void rill__peer_undue(rill__peer *p);
 /* Has |what| told to the peer when the call that runs, or a tick, ends. */
 void rill__peer_due(rill__peer *p, unsigned what);
 /* Parts it from its conn; what on_close may ask of that is kept. */
@@ -163,6 +165,8 @@ void rill__peer_opened(rill__peer *p);
 void rill__peer_speaks(rill__peer *p, unsigned variant);
 /* It is no longer open; its end follows. */
 void rill__peer_stop(rill__peer *p);
+/* Is one of the peers of |c| paused? */
+bool rill__peers_paused(const rill_conn *c);
 /* Ends it alone, not its conn, which has said so. */
 void rill__peer_part(rill__peer *p, rill_cause cause, rill_str reason);
 /*

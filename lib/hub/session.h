@@ -157,6 +157,9 @@ void rill__sse_caught_up(rill__peer *p, int status,
                          const rill__caught_up *out);
 void rill__sse_fail(rill__peer *p, uint64_t id, const char *code,
                     const char *message);
+/* sse_post.c: a POST, and one that authenticate has accepted. */
+void rill__sse_post(rill_request *req);
+int rill__sse_accept_post(rill_request *req, rill_str user);
 bool rill__sse_speaks(const rill__peer *p);
 void rill__sse_lost(rill_request *req);
 /* Tells the event of a POST that has been accepted. */
