@@ -46,6 +46,15 @@ typedef struct rill__ring {
 bool rill__ring_settle(rill_hub *hub, rill__room *room);
 /* The options of |room| have changed: they hold for what it keeps too. */
 void rill__ring_limit(rill_hub *hub, rill__room *room);
+static inline rill__entry *rill__ring_at(const rill__ring *r, uint32_t i) {
+  return r->v[(r->head + i) % r->cap];
+}
+/*
+ * ring.c: adds |e| to |*ring|, which is made where it is needed; what does
+ * not fit, or has no memory, is forgotten.
+ */
+void rill__ring_add(rill_hub *hub, rill__ring **ring, rill__room *room,
+                    rill__entry *e);
 /* NULL is fine.  A room's ring must not be freed while the room lives. */
 void rill__ring_free(rill_hub *hub, rill__ring *ring);
 
@@ -95,6 +104,9 @@ uint32_t rill__ring_read(const rill__ring *ring, rill_store_op *op,
 /* ["name",args...] as MessagePack; and back, at the end of |tape|. */
 void rill__item_write(rill__bytes *out, const rill__item *item);
 bool rill__item_read(rill__tape *tape, rill_str data, rill__item *item);
+/* entry.c: what the writer called it, and ["name",args...]; borrowed. */
+rill_str rill__entry_id(const rill__entry *e);
+rill_str rill__entry_event(const rill__entry *e);
 /* The event of an entry, at the end of |tape|; false: no memory. */
 bool rill__entry_item(const rill__entry *e, rill__tape *tape,
                       rill__item *item);
