@@ -22,6 +22,21 @@ cc -o "$dir/static" "$dir/version.c" $(pkg-config --cflags rill) \
   "$dir/usr/lib/librill.a" \
   $(pkg-config --static --libs-only-l rill | sed 's/-lrill//')
 "$dir/static"
+cat >"$dir/keep.c" <<'END'
+#include <rill/sqlite.h>
+int main(void) {
+  rill_store *store;
+  rill_hub *hub;
+  if (rill_hub_new(&hub, NULL) != 0 ||
+      rill_sqlite_open(&store, ":memory:", NULL, NULL, 0) != 0 ||
+      rill_store_use(hub, store) != 0)
+    return 1;
+  rill_hub_free(hub);
+  return 0;
+}
+END
+cc -o "$dir/keep" "$dir/keep.c" $(pkg-config --cflags --libs rill-sqlite)
+LD_LIBRARY_PATH="$dir/usr/lib" "$dir/keep"
 for h in "$dir"/usr/include/rill/*.h; do # each header stands alone, in C++ too
   echo "#include <rill/$(basename "$h")>" >"$dir/one.c"
   cc -std=c11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only \
