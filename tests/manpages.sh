@@ -55,7 +55,7 @@ sed -n 's/^static inline .*[ *]\(rill_[a-z0-9_]*\)(.*/\1/p' $headers |
   sort - "$dir/functions" >"$dir/known"
 
 # All names of the headers, as the compiler sees them.
-printf '#include <rill/epoll.h>\n#include <rill/rill.h>\n' >"$dir/all.c"
+printf '#include <rill/%s.h>\n' epoll rill sqlite >"$dir/all.c"
 {
   $cc -std=c11 -Iinclude -E -P "$dir/all.c"
   $cc -std=c11 -Iinclude -E -dM "$dir/all.c" | sed -n 's/^#define //p'

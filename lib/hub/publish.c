@@ -103,21 +103,27 @@ static void call_later(rill__work *w) {
   publication_free(p);
 }
 
-/* What has been decided at once is told as what was not. */
-static bool done_later(publication *p, int status, uint64_t offset) {
-  int rv;
+/*
+ * What is decided at once is told as what is not: by a work that is made
+ * before anything is sent, so that |done| is sure to run.
+ */
+static rill__work *later_of(publication *p, int *rv) {
   rill__work *w = rill__work_new(p->hub, RILL_STORE_GET, (rill_str){0},
-                                 (rill_str){0}, (rill_str){0}, &rv);
+                                 (rill_str){0}, (rill_str){0}, rv);
 
   if (w == NULL)
-    return false;
-  w->op.status = status;
-  w->op.last = offset;
+    return NULL;
   w->done = call_later;
   w->drop = dropped;
+  return w;
+}
+
+static void tell_later(rill__work *w, publication *p, int status,
+                       uint64_t offset) {
+  w->op.status = status;
+  w->op.last = offset;
   w->arg = p;
   rill__work_finish(w);
-  return true;
 }
 
 /* Sends what is numbered |at| now. */
@@ -278,6 +284,7 @@ int rill__publish(rill_hub *hub, rill_str room, rill_str name, rill_value args,
   rill__item item = {.name = name};
   publication *p;
   rill_builder stamped;
+  rill__work *later = NULL;
   uint64_t at = 0;
   int rv = rill__name_check(hub, room);
 
@@ -306,20 +313,24 @@ int rill__publish(rill_hub *hub, rill_str room, rill_str name, rill_value args,
       return 0; /* the rest when it is safe */
     }
   } else if (rv == 0) {
-    rv = number(p, &item, &at);
+    if (p->done != NULL)
+      later = later_of(p, &rv);
+    if (rv == 0)
+      rv = number(p, &item, &at);
     hub->metrics.published_total += rv == 0;
     hub->metrics.published_again_total += rv == RILL_ERR_EXISTS;
   }
   if (rv == 0 || rv == RILL_ERR_EXISTS || p->ack.wanted)
     tell(p, rv, at);
   rill__builder_finish(&stamped);
-  if (rv == RILL_ERR_EXISTS || rv == 0) {
-    if (p->done == NULL || !done_later(p, rv, at))
-      publication_free(p);
+  if (later != NULL && (rv == RILL_ERR_EXISTS || rv == 0)) {
+    tell_later(later, p, rv, at);
     return 0;
   }
+  if (later != NULL)
+    rill__work_free(later);
   publication_free(p);
-  return rv;
+  return rv == RILL_ERR_EXISTS ? 0 : rv;
 }
 
 int rill_publish(rill_hub *hub, rill_str room, const char *name,

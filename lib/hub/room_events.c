@@ -114,6 +114,12 @@ static void on_page(rill_hub *hub, const rill_pasts *pasts, void *arg) {
   rill__free(&hub->alloc, w, sizeof *w);
 }
 
+/* What is asked for beyond a page is a page. */
+static uint32_t page_of(rill_value ask) {
+  uint64_t limit = rill_value_uint(rill_value_get(ask, "limit"), 0);
+  return limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX;
+}
+
 static int on_history(rill_peer peer, const rill_event *ev, void *arg) {
   rill_hub *hub = peer.hub;
   rill_value ask = rill_event_arg(ev, 0);
@@ -121,8 +127,7 @@ static int on_history(rill_peer peer, const rill_event *ev, void *arg) {
       .space = rill_peer_space(peer),
       .since = rill_value_uint(rill_value_get(ask, "since"), 0),
       .before = rill_value_uint(rill_value_get(ask, "before"), 0),
-      .limit = (uint32_t)rill_value_uint(rill_value_get(ask, "limit"), 0) &
-               0xffff};
+      .limit = page_of(ask)};
   waiting *w;
   int rv;
 

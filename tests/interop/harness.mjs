@@ -43,6 +43,10 @@ export async function startExample(name, ...flags) {
       const [status, signal] = await exited;
       if (status !== 0)
         throw new Error(`${name} ended with ${status ?? signal}`);
+    },
+    async kill() {
+      child.kill('SIGKILL');
+      await exited;
     }
   };
 }

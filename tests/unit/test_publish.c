@@ -128,6 +128,28 @@ static void test_publish_numbers_in_order(void **state) {
   assert_int_equal(pair_metrics(p).published_total, 3);
 }
 
+/* |done| runs for each that was taken, and none is sent without it. */
+static void test_publish_done_is_sure_to_run(void **state) {
+  pair *p = *state;
+  end *e;
+  int taken = 0;
+
+  p->config.limits.store_pending = 2;
+  keeping(p, (rill_room_opts){.history = 10});
+  e = member(p, "h");
+  for (int i = 0; i < 5; i++) {
+    int rv = publish(p, "h", "1", NULL);
+    assert_true(rv == 0 || rv == RILL_ERR_LIMIT);
+    taken += rv == 0;
+  }
+  assert_int_equal(taken, 2);
+  told_times = 0;
+  pair_pass(p, 0);
+  assert_int_equal(told_times, 2);
+  assert_non_null(strstr(said(e), "\"at\":2"));
+  assert_null(strstr((char *)e->text.data, "\"at\":3"));
+}
+
 static void test_publish_same_id_once(void **state) {
   pair *p = *state;
   end *e;
@@ -452,6 +474,7 @@ static void test_publish_stream_goes_on_by_number(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       PAIR_TEST(test_publish_numbers_in_order),
+      PAIR_TEST(test_publish_done_is_sure_to_run),
       PAIR_TEST(test_publish_same_id_once),
       PAIR_TEST(test_publish_durable_is_stored_before_it_is_heard),
       PAIR_TEST(test_publish_store_failure_is_told_and_not_heard),
