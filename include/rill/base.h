@@ -128,9 +128,9 @@ typedef uint64_t (*rill_wall_fn)(void *arg);
 /*
  * The log.  One call is one event: |event| is a fixed lower-case name
  * (conn.refuse, request.bad, request.origin, request.reject, peer.open,
- * peer.fail, peer.close, hub.drain), |text| one line of at most 1 KiB in which control bytes
- * and invalid UTF-8 have been escaped.  Never contains tokens, cookies or
- * message contents.
+ * peer.fail, peer.close, hub.drain), |text| one line of at most 1 KiB in
+ * which control bytes and invalid UTF-8 have been escaped.  Never contains
+ * tokens, cookies or message contents.
  */
 typedef enum rill_log_level {
   RILL_LOG_ERROR,

@@ -210,11 +210,12 @@ RILL_API int rill_emit_others(rill_peer from, rill_str room, const char *name,
                               const rill_emit_opts *opts);
 
 /*
- * In authenticate and on_open: what the client said of itself when it connected to a
- * namespace (the "auth" of socket.io-client, the "open" of the JSON
- * envelope); absent for others.  rill_request_credential finds its "token".
- * rill_request_space is the namespace, rill_request_transport "websocket",
- * "polling" or "sse".
+ * In authenticate and on_open: what the client said of itself when it
+ * connected to a namespace (the "auth" of socket.io-client, the "open" of the
+ * JSON envelope); absent for others.  rill_request_credential finds its
+ * "token".  rill_request_space is the namespace, rill_request_transport
+ * "websocket", "polling" or "sse".  The headers of a Socket.IO handshake are
+ * there as long as more namespaces may follow, at most connect_ms.
  */
 RILL_API rill_value rill_request_auth(const rill_request *req);
 RILL_API rill_str rill_request_space(const rill_request *req);

@@ -125,10 +125,10 @@ enum {
 /*
  * rill_closed is what on_close tells.  |code| is the code that the other
  * side sent; where it sent none, 1005, and without any close frame 1006.
- * |sent| is what this side sent, likewise; 0 for no close frame.  |reason| is the other
- * side's, valid UTF-8, borrowed; where |code| is 1006 it is this side's
- * explanation.  |status| is the HTTP status of a dialed handshake that was
- * refused, else 0.
+ * |sent| is what this side sent, likewise; 0 for no close frame.  |reason| is
+ * the other side's, valid UTF-8, borrowed; where |code| is 1006 it is this
+ * side's explanation.  |status| is the HTTP status of a dialed handshake that
+ * was refused, else 0.
  */
 typedef struct rill_closed {
   rill_cause cause;
@@ -233,7 +233,8 @@ typedef struct rill_config {
 } rill_config;
 
 /* rill_config_init fills |config| with the defaults of rill-limits(7). */
-#define rill_config_init(config) rill_config_init_((config), sizeof(rill_config))
+#define rill_config_init(config)                                               \
+  rill_config_init_((config), sizeof(rill_config))
 RILL_API void rill_config_init_(rill_config *config, size_t size);
 
 /*
