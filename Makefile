@@ -159,6 +159,11 @@ $(B)/tests/fuzz/replay_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/driver.o \
 $(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(STATIC)
 	$(call say,LD,$@) $(LINK) -fsanitize=fuzzer -o $@ $^ $(CORE_LIBS)
 
+# The chat under load, killed at random moments: nothing acknowledged is lost.
+ROUNDS = 200
+kill9: $(B)/examples/chat
+	@RILL_BUILD=$(abspath $(B)) node tests/kill9/kill9.mjs $(ROUNDS)
+
 # Everything that the machine lacks and the rest needs; installs as root.
 APT = gcc libc6-dev clang pkg-config libwslay-dev libmbedtls-dev node-llhttp \
   zlib1g-dev libyajl-dev libmpack-dev libsqlite3-dev \
@@ -169,6 +174,7 @@ deps:
 
 # The checks, each by itself; `check` runs them all.
 check: all unit replay simcheck purity symbols manlint installcheck interop
+	@$(MAKE) --no-print-directory kill9 ROUNDS=10
 	@echo "check: all passed"
 
 unit: $(UNIT) $(PLAIN)
@@ -251,7 +257,8 @@ bench: all $(BENCH)
 
 demo: $(B)/examples/chat
 	@echo "open http://127.0.0.1:8080/ in two windows; ctrl-c ends it"
-	@$(B)/examples/chat --listen tcp://127.0.0.1:8080 --web examples/web/chat
+	@$(B)/examples/chat --listen tcp://127.0.0.1:8080 --web examples/web/chat \
+	  --db $(B)/chat.db
 
 install: all
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/rill \
@@ -281,7 +288,7 @@ clean:
 
 -include $(patsubst %.o,%.d,$(shell find $(B)/lib $(B)/examples $(B)/tests \
   -name '*.o' 2>/dev/null))
-.PHONY: all deps check unit replay simcheck sim purity symbols manlint \
+.PHONY: all deps check kill9 unit replay simcheck sim purity symbols manlint \
   installcheck interop asan tsan tsan-run memcheck fuzz fuzz-run bench demo \
   install uninstall clean
 .SECONDARY:

@@ -4,7 +4,6 @@
  */
 #include "hub/join.h"
 
-#include "hub/conn.h"
 #include "hub/room.h"
 #include "hub/session.h"
 
@@ -161,7 +160,7 @@ static void tell(rill__peer *p, rill__join *j) {
   const rill_handlers *h = rill__peer_handlers(p, &arg);
   int rv = 0;
 
-  if (p->open && j->client && rill__envelope_speaks(p))
+  if (p->open && j->client && !j->how.by_event && rill__envelope_speaks(p))
     rill__envelope_joined(p, room_of(j), j->status, &j->how, &j->caught_up);
   else if (p->open && j->client)
     rill__room_event_joined(p, room_of(j), j->status, &j->how,

@@ -14,8 +14,9 @@
 #define RILL__EPOCH_MAX 32
 typedef struct rill__join_how {
   bool wants, returns;
+  bool by_event; /* it has asked by room:join, and is answered so */
   uint64_t id, since;
-  /* what |since| counts in, as the client was told; see rill__epoch_write */
+  /* what |since| counts in, as the client was told; catchup.c */
   bool has_epoch;
   char epoch[RILL__EPOCH_MAX];
   uint8_t epoch_len;

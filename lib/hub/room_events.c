@@ -3,16 +3,20 @@
  * room:leave and room:history, as the envelope's "join" and "leave".
  */
 #include "hub/event.h"
+#include "hub/publish.h"
 #include "hub/session.h"
 
 #include <rill/history.h>
 
-/* Answers with the one object that |fill| has written. */
-static void answer(rill_ack_to ack, rill_builder *b) {
+/* Answers with the one object that has been begun in |b|. */
+static int answer(rill_ack_to ack, rill_builder *b) {
+  int rv = 0;
+
   rill_put_end(b);
   if (ack.wanted)
-    rill_ack(ack, b);
+    rv = rill_ack(ack, b);
   rill__builder_finish(b);
+  return rv;
 }
 
 static void begin(rill_hub *hub, rill_builder *b) {
@@ -46,7 +50,8 @@ static int on_join(rill_peer peer, const rill_event *ev, void *arg) {
   rill__peer *p = rill__peer_of(peer);
   rill_value since = rill_value_get(rill_event_arg(ev, 0), "since");
   rill_ack_to ack = rill_event_ack(ev);
-  rill__join_how how = {.wants = ack.wanted, .id = ack.id};
+  rill__join_how how = {
+      .wants = ack.wanted, .by_event = true, .id = ack.id};
   int rv;
 
   (void)arg;
@@ -91,6 +96,10 @@ static void put_past(rill_builder *b, const rill_past *past) {
   rill_put_end(b);
 }
 
+static void waiting_free(rill_hub *hub, void *arg) {
+  rill__free(&hub->alloc, arg, sizeof(waiting));
+}
+
 static void on_page(rill_hub *hub, const rill_pasts *pasts, void *arg) {
   waiting *w = arg;
   rill_builder b;
@@ -109,9 +118,11 @@ static void on_page(rill_hub *hub, const rill_pasts *pasts, void *arg) {
     for (size_t i = 0; i < pasts->n; i++)
       put_past(&b, &pasts->v[i]);
     rill_put_end(&b);
-    answer(w->ack, &b);
+    if (answer(w->ack, &b) == RILL_ERR_LIMIT) /* a smaller page may do */
+      rill__ack_fail(w->ack, rill_s("room:history"), "too-big",
+                     "too many bytes values for one answer");
   }
-  rill__free(&hub->alloc, w, sizeof *w);
+  waiting_free(hub, w);
 }
 
 /* What is asked for beyond a page is a page. */
@@ -138,10 +149,10 @@ static int on_history(rill_peer peer, const rill_event *ev, void *arg) {
   if (w == NULL)
     return rill_event_fail(ev, "busy", rill_strerror(RILL_ERR_NOMEM));
   w->ack = rill_event_ack(ev);
-  rv = rill_history(hub, room_of(ev), &opts, on_page, w);
+  rv = rill__history(hub, room_of(ev), &opts, on_page, waiting_free, w);
   if (rv == 0)
     return 0;
-  rill__free(&hub->alloc, w, sizeof *w);
+  waiting_free(hub, w);
   return rill_event_fail(ev, rv == RILL_ERR_LIMIT ? "busy" : "history",
                          rill_strerror(rv));
 }

@@ -2,12 +2,14 @@
  * chat.test.mjs - the chat page in a real browser, against build/examples/chat.
  */
 import assert from 'node:assert/strict';
-import {mkdir} from 'node:fs/promises';
+import {createHmac} from 'node:crypto';
+import {mkdir, mkdtemp, rm} from 'node:fs/promises';
+import os from 'node:os';
 import path from 'node:path';
 import {after, before, beforeEach, afterEach, test} from 'node:test';
 import {build, freePort, launch, Proxy, start, Tab} from './harness.mjs';
 
-let browser, chat, proxy;
+let browser, chat, proxy, dir;
 let tabs = [];
 
 const open = async (port, options) => {
@@ -24,8 +26,12 @@ after(async () => {
   await browser?.close();
 });
 
+const startChat = (port) => start('chat', port, '--db',
+  path.join(dir, 'chat.db'));
+
 beforeEach(async () => {
-  chat = await start('chat', await freePort());
+  dir = await mkdtemp(path.join(os.tmpdir(), 'rill-chat-'));
+  chat = await startChat(await freePort());
   proxy = new Proxy(chat.port);
   await proxy.open();
 });
@@ -39,6 +45,7 @@ afterEach(async () => {
     tabs = [];
     proxy.cut();
     await chat.stop();
+    await rm(dir, {recursive: true});
   }
   assert.deepEqual(faults, [], 'no script error in any page');
 });
@@ -197,7 +204,6 @@ test('a page that was cut off comes back by itself', async () => {
 
   proxy.cut();
   await ben.state('waiting');
-  await ann.page.waitForSelector('.not-here:has-text("Ben")');
   await ben.say('from far away');
   await ben.say('and again');
   assert.deepEqual(await ben.texts('.pending .text'),
@@ -363,14 +369,237 @@ test('a server that restarts gets its pages back', async () => {
   await chat.stop();
   await Promise.all([ann.state('waiting'), ben.state('waiting')]);
   await ann.say('is anybody there?');
-  chat = await start('chat', chat.port);
+  chat = await startChat(chat.port);
   await ann.sees('is anybody there?');
   await ben.live();
   await ben.say('yes');
   await ann.sees('yes');
   assert.deepEqual(await ann.texts(), ['is anybody there?', 'yes']);
-  assert.deepEqual((await ann.people()).sort(), ['Ann', 'Ben']);
-  assert.deepEqual((await ben.people()).sort(), ['Ann', 'Ben']);
+  for (const tab of [ann, ben]) {
+    await tab.page.waitForFunction(() => current.members.size === 2);
+    assert.deepEqual((await tab.people()).sort(), ['Ann', 'Ben']);
+  }
+  assert.deepEqual((await ann.notes()).filter((note) => !/^Back/.test(note)),
+    ['Ben joined'], 'that all come back is no news');
+});
+
+test('a laptop that was closed sees what it missed', async () => {
+  const ann = await (await open(chat.port)).enter('Ann');
+  const ben = await (await open(proxy.port)).enter('Ben');
+
+  await ann.say('before');
+  await ben.sees('before');
+  await ben.context.setOffline(true);
+  proxy.cut();
+  await ben.state('offline');
+  for (let i = 1; i <= 5; i++)
+    await ann.say('meanwhile ' + i);
+  await ann.sees('meanwhile 5');
+  assert.deepEqual(await ann.people(), ['Ann', 'Ben']);
+  await ben.say('from the train');
+
+  /* who does not come back soon has gone, and was last seen then */
+  await ann.page.locator('#absent .person:has-text("Ben")')
+    .getByText(/^seen \d+ s ago$/).waitFor({timeout: 25000});
+  assert.deepEqual(await ann.people(), ['Ann']);
+  await proxy.heal();
+  await ben.context.setOffline(false);
+  await ann.sees('from the train');
+  await ben.sees('from the train');
+  await ann.noted('Ben joined');
+  const all = ['before', ...Array.from({length: 5}, (_, i) =>
+    'meanwhile ' + (i + 1)), 'from the train'];
+  assert.deepEqual(await ben.texts(), all);
+  assert.deepEqual(await ann.texts(), all);
+  await ann.page.waitForSelector('#absent-part', {state: 'hidden'});
+  assert.deepEqual(await ann.people(), ['Ann', 'Ben']);
+  assert.deepEqual(await ann.notes(), ['Ben joined', 'Ben left',
+    'Ben joined']);
+});
+
+/* |n| lines by writers of their own, as nobody may write so fast. */
+const fill = (tab, from, n) => tab.page.evaluate(async ({from, n}) => {
+  for (let i = from; i < from + n;) {
+    const socket = new WebSocket(socketAddress());
+    const says = (message) => socket.send(JSON.stringify(message));
+    let answered;
+
+    socket.onmessage = ({data}) => {
+      const message = JSON.parse(data);
+      if (message.joined || message.ack)
+        answered(message);
+    };
+    await new Promise((resolve) => { socket.onopen = resolve; });
+    says({open: {name: 'writer'}});
+    says({join: 'lobby'});
+    await new Promise((resolve) => { answered = resolve; });
+    for (let k = 0; k < 45 && i < from + n; k++, i++) {
+      says({event: 'chat:message', id: 1,
+        args: [{roomId: 'lobby', text: 'line ' + i}]});
+      await new Promise((resolve) => { answered = resolve; });
+    }
+    const closed = new Promise((resolve) => { socket.onclose = resolve; });
+    socket.close(1000);
+    await closed;
+  }
+}, {from, n});
+
+test('a killed server has everything: one scrolls back', async () => {
+  const lines = (n) => Array.from({length: n}, (_, i) => 'line ' + (i + 1));
+  const ann = await (await open(chat.port)).enter('Ann');
+
+  await ann.page.evaluate(() => { Math.random = () => 0.25; });
+  await fill(ann, 1, 260);
+  await ann.sees('line 260');
+  await chat.kill();
+  await ann.state('waiting');
+  await ann.say('line 261');
+  chat = await startChat(chat.port);
+  await ann.live();
+  await ann.page.waitForFunction(() => current.outbox.size === 0);
+  assert.deepEqual(await ann.texts(), lines(261));
+
+  const ben = await (await open(chat.port)).enter('Ben');
+  await ben.sees('line 261');
+  assert.deepEqual(await ben.texts(), lines(261).slice(-100));
+  assert.ok(await ben.page.locator('.log:not([hidden]) .start').isHidden());
+  /* what is in view stays where it is when lines come above it */
+  await ben.page.evaluate(() => { current.log.scrollTop = 10; });
+  const top = () => ben.page.evaluate(() => [...current.lines.children]
+    .find(({textContent}) => textContent.includes('line 162'))
+    .getBoundingClientRect().top);
+  const before = await top();
+  await ben.page.waitForFunction(() => current.first === 112);
+  assert.ok(Math.abs(await top() - before) < 30);
+  for (const first of [62, 12, 1]) {
+    await ben.page.evaluate(() => { current.log.scrollTop = 0; });
+    await ben.page.waitForFunction((first) => current.first === first, first);
+  }
+  assert.deepEqual(await ben.texts(), lines(261));
+  assert.ok(await ben.page.locator('.log:not([hidden]) .start').isVisible());
+  assert.equal(await ben.page.locator('.lines .first').count(), 2);
+
+  await fill(ann, 262, 10);
+  await ben.sees('line 271');
+  assert.deepEqual(await ben.texts(), lines(271));
+  assert.deepEqual(await ann.texts(), lines(271));
+});
+
+test('who was away for long gets the newest, and scrolls for the rest',
+  async () => {
+    const ann = await (await open(chat.port)).enter('Ann');
+    const ben = await (await open(proxy.port)).enter('Ben');
+
+    await fill(ann, 1, 20);
+    await ben.sees('line 20');
+    /* the session is gone as well, so only numbers help */
+    proxy.cut();
+    await ben.state('waiting');
+    await fill(ann, 21, 130);
+    await chat.kill();
+    chat = await startChat(chat.port);
+    await proxy.heal();
+    await ben.sees('line 150');
+    await ben.live();
+    assert.deepEqual((await ben.texts()).length, 100);
+    await ben.page.evaluate(() => { current.log.scrollTop = 0; });
+    await ben.page.waitForFunction(() => current.first === 1);
+    assert.deepEqual(await ben.texts(), Array.from({length: 150}, (_, i) =>
+      'line ' + (i + 1)));
+  });
+
+test('what is new since the last visit is marked', async () => {
+  const ann = await (await open(chat.port)).enter('Ann');
+  const ben = await (await open(chat.port)).enter('Ben');
+  const marked = (tab) =>
+    tab.texts('.log:not([hidden]) .mark + .message .text');
+
+  await ben.say('seen');
+  await ann.sees('seen');
+  await ann.page.waitForFunction(() => current.read === 1);
+  await ann.page.waitForTimeout(100); /* until it is written */
+  await ann.close();
+  await ben.noted('Ann left');
+  await ben.say('new one');
+  await ben.say('new two');
+  await ben.sees('new two');
+
+  const back = await (await open(chat.port, {url: '#side'})).enter('Ann',
+    'side');
+  await back.page.fill('#join-room', 'lobby');
+  await back.page.press('#join-room', 'Enter');
+  await back.sees('new two');
+  await back.page.waitForSelector('.log:not([hidden]) .mark');
+  assert.deepEqual(await marked(back), ['new one']);
+  assert.deepEqual(await marked(ben), []);
+
+  /* and what comes while one looks elsewhere */
+  await back.page.click('.room:has-text("side")');
+  await ben.say('new three');
+  await back.page.locator('.badge:visible').getByText('1').waitFor();
+  await back.page.click('.room:has-text("lobby")');
+  assert.deepEqual(await marked(back), ['new three']);
+  assert.equal(await back.page.locator('.badge:visible').count(), 0);
+  await back.say('I see');
+  await back.page.waitForSelector('.mark', {state: 'detached'});
+});
+
+test('who does not look is away', async () => {
+  const ann = await (await open(chat.port)).enter('Ann');
+  const ben = await (await open(chat.port)).enter('Ben');
+  const look = (hidden) => ben.page.evaluate((hidden) => {
+    Object.defineProperty(document, 'hidden',
+      {value: hidden, configurable: true});
+    document.dispatchEvent(new Event('visibilitychange'));
+  }, hidden);
+
+  await look(true);
+  await ann.page.waitForSelector('#people .not-here:has-text("Ben")');
+  assert.deepEqual(await ann.texts('#people .what'), ['you', 'away']);
+  await look(false);
+  await ann.page.waitForSelector('#people .not-here', {state: 'detached'});
+  assert.deepEqual(await ann.notes(), ['Ben joined']);
+});
+
+test('a wave waits for who is not here', async () => {
+  const ann = await (await open(chat.port)).enter('Ann');
+  const ben = await (await open(chat.port)).enter('Ben');
+
+  await ann.noted('Ben joined');
+  await ben.close();
+  await ann.page.click('#absent .name:text-is("Ben")');
+  await ann.noted('You wave at Ben');
+  await chat.kill();
+  chat = await startChat(chat.port);
+  const back = await (await open(chat.port)).enter('Ben');
+  await back.noted('Ann waves at you');
+  await back.page.reload();
+  await back.live();
+  await back.page.waitForTimeout(300);
+  assert.ok(!(await back.notes()).some((note) => /waves/.test(note)));
+});
+
+test('a token says who this is', async () => {
+  const secret = 'at least sixteen bytes';
+  const staff = await start('chat', await freePort(), '--db', ':memory:',
+    '--secret', secret);
+  const text = Buffer.from(JSON.stringify({sub: 'Jörg',
+    exp: Math.floor(Date.now() / 1000) + 60})).toString('base64url');
+  const token = text + '.' + createHmac('sha256', secret).update(text)
+    .digest('base64url');
+
+  try {
+    const tab = await open(staff.port, {url: '?token=' + token});
+    await tab.live();
+    await tab.say('signed');
+    await tab.sees('signed');
+    assert.equal(await tab.page.textContent('#me-name'), 'Jörg');
+    assert.deepEqual(await tab.texts('.lines .mine .text'), ['signed']);
+    assert.deepEqual(await tab.people(), ['Jörg']);
+    await tab.close();
+  } finally {
+    await staff.stop();
+  }
 });
 
 test('retries back off, with full jitter and a cap', async () => {

@@ -25,10 +25,10 @@ export async function freePort() {
 }
 
 /* Runs build/examples/NAME until stop(), which checks its exit status. */
-export async function start(name, port) {
+export async function start(name, port, ...flags) {
   const child = spawn(path.join(build, 'examples', name),
     ['--listen', `tcp://127.0.0.1:${port}`, '--web',
-      path.join(root, 'examples/web', name)],
+      path.join(root, 'examples/web', name), ...flags],
     {stdio: ['ignore', 'pipe', 'inherit']});
   const exited = once(child, 'exit');
   const lines = createInterface({input: child.stdout});
@@ -46,8 +46,9 @@ export async function start(name, port) {
       if (status !== 0)
         throw new Error(`${name} ended with ${status ?? signal}`);
     },
-    kill() {
+    async kill() {
       child.kill('SIGKILL');
+      await exited;
     }
   };
 }
@@ -181,7 +182,7 @@ export class Tab {
   /* The current room is joined, and its members are there. */
   async live() {
     await this.page.waitForFunction(() => current && current.live &&
-      current.members.size > 0);
+      (reading ? current.members.size > 0 : current.members.has(me.name)));
   }
 
   state(state) {

@@ -6,7 +6,9 @@ import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
 import {createHmac} from 'node:crypto';
 import {once} from 'node:events';
+import {mkdtemp, rm} from 'node:fs/promises';
 import {Agent} from 'node:http';
+import os from 'node:os';
 import path from 'node:path';
 import {after, afterEach, before, test} from 'node:test';
 import {setTimeout as delay} from 'node:timers/promises';
@@ -15,13 +17,17 @@ import {io} from 'socket.io-client';
 import WebSocket from 'ws';
 import {build, freePort, root, startExample} from './harness.mjs';
 
-let server;
+let server, dir;
 let clients = [];
 
 before(async () => {
-  server = await startExample('chat');
+  dir = await mkdtemp(path.join(os.tmpdir(), 'rill-chat-'));
+  server = await startExample('chat', '--db', path.join(dir, 'chat.db'));
 });
-after(() => server.stop());
+after(async () => {
+  await server.stop();
+  await rm(dir, {recursive: true});
+});
 afterEach(async () => {
   await Promise.all(clients.splice(0).map((client) => client.end()));
 });
@@ -71,8 +77,36 @@ class Client {
       .map(([, data]) => data);
   }
 
-  async join(roomId) {
-    return this.ask('chat:join', {roomId});
+  /* With |since|, what came later is among the events before the answer. */
+  join(room, since, epoch) {
+    return this.ask('room:join', {room, since, epoch});
+  }
+
+  /* The messages of a room, the oldest first. */
+  async history(room, how = {}) {
+    const {events} = await this.ask('room:history', {room, ...how});
+
+    return events.map(({args: [message]}) => message);
+  }
+
+  /* The status of |userId| in |room|, as it was told last. */
+  status(room, userId) {
+    return this.events.filter(([name, data]) =>
+      name.startsWith('presence:') && data.room === room)
+      .flatMap(([, {users}]) => users)
+      .findLast((user) => user.userId === userId)?.status;
+  }
+
+  /* Within two seconds that status is told. */
+  shows(room, userId, status) {
+    return this.until(`${userId} ${status}`, () =>
+      this.status(room, userId) === status);
+  }
+
+  async until(what, fits) {
+    for (let end = Date.now() + 2000; !fits(); await delay(10))
+      if (Date.now() > end)
+        throw new Error(`not in time: ${what}: ${JSON.stringify(this.events)}`);
   }
 
   say(roomId, text, tag) {
@@ -126,9 +160,19 @@ class Plain extends Client {
     } else if (message.ack) {
       this.#answers.get(message.ack)(message.error ?
         {error: message.error} : message.args[0] ?? {});
+    } else if (message.joined || message.left || message.id) {
+      this.#answers.get(message.id)?.(message);
     } else {
       this.took('', message);
     }
+  }
+
+  /* Its own way to say the same. */
+  join(room, since, epoch) {
+    return new Promise((resolve) => {
+      this.#answers.set(++this.#id, resolve);
+      this.send({join: room, since, epoch, id: this.#id});
+    });
   }
 
   tell(event, data) {
@@ -200,8 +244,8 @@ class Reader extends Client {
         resolve();
       };
     });
-    for (const name of ['chat:joined', 'chat:left', 'chat:message',
-      'chat:typing', 'presence:update', 'notification'])
+    for (const name of ['chat:message', 'presence:state', 'presence:update',
+      'typing:update', 'notification'])
       this.source.addEventListener(name, (event) =>
         this.took(name, JSON.parse(event.data)));
   }
@@ -237,62 +281,69 @@ test('every client in one room', async () => {
     await writer.join('mixed');
   for (const [i, writer] of writers.entries()) {
     const receipt = await writer.say('mixed', `from ${i} \u{1f600}`, 'tag' + i);
-    assert.deepEqual(Object.keys(receipt), ['id', 'timestamp']);
+    assert.deepEqual(Object.keys(receipt), ['offset', 'id', 'timestamp']);
+    assert.deepEqual([receipt.offset, receipt.id], [i + 1, 'tag' + i]);
     assert.ok(Math.abs(receipt.timestamp - Date.now()) < 5000);
   }
   for (const client of everybody)
-    await client.hears('chat:message', ({tag}) => tag === 'tag3');
+    await client.hears('chat:message', ({id}) => id === 'tag3');
   for (const client of everybody)
     assert.deepEqual(client.all('chat:message'), plain.all('chat:message'));
   assert.deepEqual(plain.all('chat:message').map(({userId}) => userId),
     ['Plain', 'Socket', 'Polling', 'Upgraded']);
-  assert.deepEqual(reader.all('chat:joined').map(({userId}) => userId),
-    ['Plain', 'Socket', 'Polling', 'Upgraded']);
+  for (const client of everybody)
+    for (const name of ['Plain', 'Socket', 'Polling', 'Upgraded'])
+      await client.shows('mixed', name, 'online');
   assert.equal(plain.all('chat:message')[0].text, 'from 0 \u{1f600}');
 
   /* the stock client leaves, and says so */
   socket.socket.disconnect();
   for (const client of [plain, polling, upgraded, reader])
-    assert.deepEqual(await client.hears('chat:left'),
-      {userId: 'Socket', roomId: 'mixed'});
-  await plain.hears('presence:update', ({userId, status}) =>
-    userId === 'Socket' && status === 'offline');
+    await client.shows('mixed', 'Socket', 'offline');
 });
 
 test('a visit, event by event', async () => {
   const ben = await guest('Ben');
   const ann = await guest('Ann');
 
-  assert.deepEqual(await ben.join('visit'),
-    {userId: 'Ben', roomId: 'visit', members: ['Ben'], messages: []});
+  const {at, epoch, ...joined} = await ben.join('visit', 0);
+  assert.deepEqual(joined, {joined: 'visit', recovered: true, id: 1});
+  assert.equal(at, 0);
+  assert.match(epoch, /^[\w-]{8}\.0$/);
   const receipt = await ben.say('visit', 'Hello,  Ann\nhow are you?', 'a-tag');
   const said = {userId: 'Ben', roomId: 'visit',
-    text: 'Hello,  Ann\nhow are you?', tag: 'a-tag', ...receipt};
+    text: 'Hello,  Ann\nhow are you?', id: 'a-tag',
+    timestamp: receipt.timestamp};
+  assert.deepEqual(receipt, {offset: 1, id: 'a-tag',
+    timestamp: said.timestamp});
   assert.deepEqual(ben.all('chat:message'), [said]);
 
-  const {members, messages} = await ann.join('visit');
-  assert.deepEqual(members.sort(), ['Ann', 'Ben']);
-  assert.deepEqual(messages, [said]);
-  assert.deepEqual(await ben.hears('chat:joined'),
-    {userId: 'Ann', roomId: 'visit'});
-  await ann.join('visit');
-  assert.equal(ben.all('chat:joined').length, 1);
-  assert.deepEqual(ann.all('chat:joined'), []);
+  /* who does not know whether it arrived says it again */
+  const again = await ben.say('visit', 'Hello,  Ann\nhow are you?', 'a-tag');
+  assert.deepEqual([again.offset, again.id], [1, 'a-tag']);
 
-  assert.deepEqual(await ann.ask('chat:leave', {roomId: 'visit'}), {});
-  assert.deepEqual(await ben.hears('chat:left'),
-    {userId: 'Ann', roomId: 'visit'});
+  assert.equal((await ann.join('visit')).joined, 'visit');
+  assert.deepEqual(await ann.history('visit'), [said]);
+  assert.deepEqual(ann.all('chat:message'), []);
+  await ben.shows('visit', 'Ann', 'online');
+  await ann.shows('visit', 'Ben', 'online');
+
+  assert.deepEqual(await ann.ask('room:leave', {room: 'visit'}),
+    {left: 'visit'});
+  await ben.shows('visit', 'Ann', 'offline');
   assert.equal(await ann.fails('chat:message',
     {roomId: 'visit', text: 'anybody?'}), 'bad-room');
-  assert.equal(await ann.fails('chat:leave', {roomId: 'visit'}), 'bad-room');
-  assert.equal(await ann.fails('chat:typing', {roomId: 'visit'}), 'bad-room');
+  assert.equal(await ann.fails('room:leave', {room: 'visit'}), 'leave');
+  assert.equal(await ann.fails('room:history', {room: 'visit'}), 'forbidden');
+  assert.equal(await ann.fails('chat:typing', {roomId: 'visit'}), 'typing');
 
   /* without an answer */
-  ann.tell('chat:join', {roomId: 'visit'});
+  ann.tell('room:join', {room: 'visit'});
+  await ben.shows('visit', 'Ann', 'online');
   ann.tell('chat:message', {roomId: 'visit', text: 'back'});
   const back = await ben.hears('chat:message', ({text}) => text === 'back');
-  assert.equal(back.id, receipt.id + 1);
-  assert.ok(!('tag' in back));
+  assert.ok(back.id.length > 0 && !('tag' in back));
+  assert.deepEqual(ben.all('chat:message'), [said, back]);
 });
 
 test('typing, presence and notifications reach whom they are for', async () => {
@@ -306,29 +357,61 @@ test('typing, presence and notifications reach whom they are for', async () => {
   await cem.join('elsewhere');
   await ann.tell('chat:typing', {roomId: 'here', isTyping: true});
   for (const client of [ben, twin])
-    assert.deepEqual(await client.hears('chat:typing'),
-      {userId: 'Ann', roomId: 'here', isTyping: true});
-  await ann.tell('presence:update', {status: 'busy'});
-  for (const client of [ann, ben, twin, cem])
-    assert.deepEqual(await client.hears('presence:update',
-      ({status}) => status === 'busy'), {userId: 'Ann', status: 'busy'});
-  await ann.ask('notify', {userId: 'Ben', text: 'lunch?'});
+    assert.deepEqual(await client.hears('typing:update',
+      ({count}) => count === 1), {room: 'here', count: 1, users: ['Ann']});
+  await ann.say('here', 'that is all');
   for (const client of [ben, twin])
-    assert.deepEqual(await client.hears('notification'),
-      {userId: 'Ann', text: 'lunch?'});
+    await client.hears('typing:update', ({count}) => count === 0);
+  await ann.tell('presence:update', {status: 'busy'});
+  for (const client of [ann, ben, twin])
+    await client.shows('here', 'Ann', 'busy');
+  await ann.ask('notify', {userId: 'Ben', text: 'lunch?'});
+  for (const client of [ben, twin]) {
+    const {offset, data, unread} = await client.hears('notification');
+    assert.deepEqual({offset, data, unread}, {offset: 1, unread: 1,
+      data: {userId: 'Ann', text: 'lunch?'}});
+  }
 
-  assert.deepEqual(ann.all('chat:typing'), []);
-  assert.deepEqual(cem.all('chat:typing'), []);
+  assert.deepEqual(cem.all('typing:update'), []);
   assert.deepEqual(cem.all('notification'), []);
-  assert.equal(await ann.fails('presence:update', {status: 'a b'}),
-    'bad-status');
+  assert.equal(cem.status('here', 'Ann'), undefined);
+  assert.equal(await ann.fails('presence:update', {status: 'a b'}), 'status');
+
+  /* one device says for all that it was seen */
+  assert.deepEqual(await twin.ask('notification:ack', {upTo: 1}),
+    {cleared: 1, unread: 0});
+  await ben.hears('notification:cleared');
 
   /* who goes with one of two connections has not gone */
   await twin.end();
-  await delay(50);
-  assert.ok(!ann.all('presence:update').some(({userId, status}) =>
-    userId === 'Ben' && status !== 'online'));
-  assert.deepEqual(ann.all('chat:left'), []);
+  await delay(400);
+  assert.equal(ann.status('here', 'Ben'), 'online');
+  assert.ok(!ann.events.some(([name, {users}]) => name === 'presence:update' &&
+    users.some(({userId, status}) => userId === 'Ben' && status !== 'online')));
+});
+
+test('a notification waits, and how far one has read is kept', async () => {
+  const ann = await guest('Ann');
+
+  await ann.join('read');
+  for (const text of ['one', 'two', 'three'])
+    await ann.say('read', text);
+  await ann.ask('notify', {userId: 'Dan', text: 'call me'});
+  const dan = await SocketIo.open({name: 'Dan', key: 'k'});
+  assert.deepEqual((await dan.hears('notification')).data,
+    {userId: 'Ann', text: 'call me'});
+  await dan.join('read');
+  assert.deepEqual(await dan.ask('receipt:get', {room: 'read'}),
+    {room: 'read', offset: 0, last: 3, unread: 3});
+  assert.deepEqual(await dan.ask('receipt:read', {room: 'read', offset: 2}),
+    {room: 'read', offset: 2});
+  await dan.ask('receipt:read', {room: 'read', offset: 1}); /* it only grows */
+  const twin = await Plain.open({name: 'Dan', key: 'k'});
+  await twin.join('read');
+  assert.deepEqual(await twin.ask('receipt:get', {room: 'read'}),
+    {room: 'read', offset: 2, last: 3, unread: 1});
+  await delay(300);
+  assert.deepEqual(ann.all('receipt:update'), [], 'no news for others');
 });
 
 test('a name belongs to who has its key', async () => {
@@ -354,7 +437,9 @@ test('a name belongs to who has its key', async () => {
 
   const again = await Plain.open({name: 'Ann', key: 'secret'});
   assert.ok(again.welcome.open);
-  assert.equal((await again.join('x')).userId, 'Ann');
+  await again.join('x');
+  await again.say('x', 'still me');
+  assert.equal((await again.hears('chat:message')).userId, 'Ann');
   await ann.end();
 });
 
@@ -367,8 +452,6 @@ test('who was cut off comes back and has missed nothing', async () => {
   await ann.say('cut', 'one');
   await ben.hears('chat:message');
   ben.cut();
-  await ann.hears('presence:update', ({userId, status}) =>
-    userId === 'Ben' && status === 'away');
   await ann.say('cut', 'two');
   await ann.say('cut', 'three');
 
@@ -378,10 +461,10 @@ test('who was cut off comes back and has missed nothing', async () => {
   await back.say('cut', 'four');
   assert.deepEqual(back.all('chat:message').map(({text}) => text),
     ['two', 'three', 'four']);
-  assert.deepEqual(await ann.hears('presence:update', ({userId, status}) =>
-    userId === 'Ben' && status === 'online'),
-  {userId: 'Ben', status: 'online'});
-  assert.deepEqual(ann.all('chat:left'), []);
+  await delay(400);
+  assert.equal(ann.status('cut', 'Ben'), 'online');
+  assert.ok(!ann.events.some(([, {users}]) =>
+    users?.some(({status}) => status === 'offline')), 'nobody has noticed');
 
   /* somebody else cannot go on as Ben */
   const thief = await Plain.open({name: 'Eve'},
@@ -434,9 +517,11 @@ test('who has no name may read', async () => {
   await ann.join('quiet');
   const {id} = await ann.say('quiet', 'for all');
   for (const client of [nobody, reader]) {
-    const {members, messages} = await client.join('quiet');
-    assert.deepEqual(members, ['Ann']);
-    assert.deepEqual(messages.map((message) => message.id), [id]);
+    if (client === nobody)
+      await client.join('quiet');
+    assert.deepEqual((await client.history('quiet')).map((message) =>
+      message.id), [id]);
+    await client.shows('quiet', 'Ann', 'online');
     assert.equal(await client.fails('chat:message',
       {roomId: 'quiet', text: 'me too'}), 'no-name');
     assert.equal(await client.fails('notify', {userId: 'Ann', text: 'me'}),
@@ -445,13 +530,14 @@ test('who has no name may read', async () => {
   await ann.say('quiet', 'again');
   await nobody.hears('chat:message', ({text}) => text === 'again');
   await reader.hears('chat:message', ({text}) => text === 'again');
-  assert.deepEqual(ann.all('chat:joined'), []);
+  const {users} = await ann.ask('presence:list', {room: 'quiet'});
+  assert.deepEqual(users, [{userId: 'Ann', status: 'online'}]);
 
   /* who has no stream is gone with the answer, so it cannot be in a room */
   const post = await fetch(reader.url, {method: 'POST',
-    body: JSON.stringify({event: 'chat:join', args: [{roomId: 'quiet'}]})});
+    body: JSON.stringify({event: 'room:history', args: [{room: 'quiet'}]})});
   assert.equal(post.status, 422);
-  assert.equal((await post.json()).error.code, 'not-joined');
+  assert.equal((await post.json()).error.code, 'forbidden');
   const bad = await fetch(`http://127.0.0.1:${server.port}/events/a%20b`);
   assert.equal(bad.status, 403);
   await bad.text();
@@ -461,10 +547,11 @@ test('rooms, texts and tags have their limits', async () => {
   const ann = await guest('Ann');
   const word = 'w'.repeat(32);
 
-  for (const roomId of ['', word + 'w', 'a b', 'a\u200b', '*everybody'])
-    assert.equal(await ann.fails('chat:join', {roomId}), 'bad-room');
-  assert.equal(await ann.fails('chat:join', 7), 'bad-room');
-  assert.equal((await ann.join(word)).roomId, word);
+  for (const room of [word + 'w', 'a b', 'a\u200b', '*everybody'])
+    assert.equal(await ann.fails('room:join', {room}), 'forbidden');
+  for (const what of [{room: ''}, 7])
+    assert.equal(await ann.fails('room:join', what), 'join');
+  assert.equal((await ann.join(word)).joined, word);
   for (const text of ['', 'x'.repeat(4001), 'a\0b', 'a\x1bb', 'a\x7f', 7])
     assert.equal(await ann.fails('chat:message', {roomId: word, text}),
       'bad-text');
@@ -472,13 +559,12 @@ test('rooms, texts and tags have their limits', async () => {
   await ann.say(word, text, word + 'w');
   const heard = await ann.hears('chat:message');
   assert.equal(heard.text, text);
-  assert.ok(!('tag' in heard), 'what is no word is no tag');
+  assert.ok(heard.id.length < 32, 'what is no word is no tag');
 
   for (let i = 1; i < 16; i++)
-    assert.ok((await ann.join('room-' + i)).members, 'room ' + i);
-  assert.equal(await ann.fails('chat:join', {roomId: 'room-16'}), 'not-joined');
-  ann.send({join: 'room-17', id: 1});
-  assert.ok((await ann.hears('', ({error}) => error)).error);
+    assert.ok((await ann.join('room-' + i)).joined, 'room ' + i);
+  assert.equal(await ann.fails('room:join', {room: 'room-16'}), 'join');
+  assert.ok((await ann.join('room-17')).error);
 });
 
 test('who writes too fast is told', async () => {
@@ -512,14 +598,19 @@ test('a full room is told whole', async () => {
   for (let i = 0; i < 130; i++)
     await (await guest(`${i}-`.padEnd(32, 'n'))).join('full');
   const last = await guest('last');
-  const {members} = await last.join('full');
-  assert.equal(members.length, 131);
-  assert.equal(new Set(members).size, 131);
+  await last.join('full');
+  const names = () => new Set(last.events
+    .filter(([name]) => name.startsWith('presence:'))
+    .flatMap(([, {users}]) => users.map(({userId}) => userId)));
+  await last.until('131 names', () => names().size === 131);
+  assert.equal(last.events.findLast(([name]) => name.startsWith('presence:'))[1]
+    .count, 131);
 });
 
 test('with a secret everybody needs a token', async () => {
   const secret = 'at least sixteen bytes';
-  const chat = await startExample('chat', '--secret', secret);
+  const chat = await startExample('chat', '--secret', secret,
+    '--db', ':memory:');
   const {port} = chat;
   const make = (sub, exp = 0, key = secret) => {
     const text = Buffer.from(JSON.stringify({sub, exp})).toString('base64url');
@@ -535,13 +626,13 @@ test('with a secret everybody needs a token', async () => {
     const reader = await Reader.open('staff',
       {port, search: '?token=' + make('user-3', soon)});
 
-    assert.equal((await ann.join('staff')).userId, 'user-1');
+    await ann.join('staff');
     await ben.join('staff');
     await ben.say('staff', 'hello');
     for (const client of [ann, ben, reader])
       assert.equal((await client.hears('chat:message')).userId, 'user-2');
     await ann.ask('notify', {userId: 'user-2', text: 'see me'});
-    assert.deepEqual(await ben.hears('notification'),
+    assert.deepEqual((await ben.hears('notification')).data,
       {userId: 'user-1', text: 'see me'});
 
     for (const token of [undefined, '', 'x', make('user-1', soon, 'no'),
@@ -563,7 +654,7 @@ test('with a secret everybody needs a token', async () => {
 test('every event is logged where that is wanted', async () => {
   const port = await freePort();
   const child = spawn(path.join(build, 'examples/chat'),
-    ['--listen', `tcp://127.0.0.1:${port}`, '--verbose'],
+    ['--listen', `tcp://127.0.0.1:${port}`, '--verbose', '--db', ':memory:'],
     {stdio: ['ignore', 'pipe', 'pipe'], cwd: root});
   let log = '';
 
@@ -580,11 +671,54 @@ test('every event is logged where that is wanted', async () => {
   await delay(200);
   child.kill('SIGTERM');
   assert.deepEqual(await once(child, 'exit'), [0, null]);
-  assert.match(log, /^Ann: chat:join \[\{"roomId":"lobby"\}\]$/m);
+  assert.match(log, /^Ben: room:join \[\{"room":"lobby".*\}\]$/m);
   assert.match(log, /^Ann: no such event \[\[1,\{"two":"\\u001b"\}\]\]$/m);
   assert.match(log, /^Ann: chat:message \[\{.*"text":"hi".*\}\]$/m);
   assert.match(log, /^Ben: client namespace disconnect$/m);
 });
+
+test('a killed server has everything, and clients go on by number',
+  async () => {
+    const db = path.join(dir, 'killed.db');
+    let chat = await startExample('chat', '--db', db);
+    const said = [];
+    const {port} = chat;
+    const ann = await Plain.open({name: 'Ann', key: 'a'}, {port});
+    const ben = await SocketIo.open({name: 'Ben', key: 'b'}, {port});
+    const {epoch} = await ann.join('kept', 0);
+    await ben.join('kept', 0);
+
+    for (let i = 1; i <= 30; i++)
+      said.push((await ann.say('kept', 'line ' + i, 'tag-' + i)).id);
+    await ben.hears('chat:message', ({id}) => id === 'tag-30');
+    await chat.kill();
+    chat = await startExample('chat', '--db', db);
+    try {
+      const cem = await Plain.open({name: 'Cem'}, {port: chat.port});
+      await cem.join('kept');
+      assert.deepEqual((await cem.history('kept')).map(({id}) => id), said);
+      assert.deepEqual((await cem.history('kept', {before: 21, limit: 3}))
+        .map(({id}) => id), ['tag-20', 'tag-19', 'tag-18']);
+
+      /* one says again what was acknowledged, and goes on */
+      assert.equal((await cem.say('kept', 'line 30', 'tag-30')).offset, 30);
+      assert.equal((await cem.say('kept', 'line 31', 'tag-31')).offset, 31);
+      for (const [Kind, name] of [[Plain, 'Ann'], [SocketIo, 'Ben']]) {
+        const back = await Kind.open({name, key: 'x'}, {port: chat.port});
+        const verdict = await back.join('kept', 28, epoch);
+        assert.equal(verdict.recovered, true);
+        assert.deepEqual([verdict.at, verdict.epoch], [31, epoch]);
+        assert.deepEqual(back.all('chat:message').map(({id}) => id),
+          ['tag-29', 'tag-30', 'tag-31']);
+      }
+      const late = await Plain.open({name: 'Late'}, {port: chat.port});
+      assert.equal((await late.join('kept', 28, 'other.0')).recovered, false);
+      assert.deepEqual(late.all('chat:message'), []);
+    } finally {
+      await Promise.all(clients.splice(0).map((client) => client.end()));
+      await chat.stop();
+    }
+  });
 
 test('the page is served', async () => {
   const base = `http://127.0.0.1:${server.port}`;

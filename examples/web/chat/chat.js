@@ -8,6 +8,11 @@
  * its lines on the page, who is in it, and the messages that the server has
  * not sent back yet.  What follows ties them to the page.
  *
+ * The server numbers the messages of a room.  A page knows them without a
+ * gap from |first| to |last|: it asks for later ones when it comes back, even
+ * to a server that was killed meanwhile, and for earlier ones when somebody
+ * scrolls up.
+ *
  * Whatever came from somebody else is put into the page as text, never as
  * HTML.
  */
@@ -38,7 +43,8 @@ const isFinal = (code) => [1002, 1003, 1007, 1008, 1009].includes(code) ||
  *
  * Of its handlers, |opened| hears whether the last connection goes on
  * (then nothing was missed), |refused| why the server would not open,
- * |event| every event, and |state| each change of the state.
+ * |event| every event and the number that it has in its room, and |state|
+ * each change of the state.
  */
 class Link {
   state = 'idle';
@@ -157,12 +163,13 @@ class Link {
     if (message.offset)
       this.#offset = message.offset;
     if (message.event) {
-      this.#handlers.event(message.event, message.args[0] ?? {});
-    } else if (message.ack !== undefined) {
-      const answered = this.#answers.get(message.ack);
-      this.#answers.delete(message.ack);
+      this.#handlers.event(message.event, message.args[0] ?? {}, message.at);
+    } else {
+      const id = message.ack ?? message.id;
+      const answered = this.#answers.get(id);
+      this.#answers.delete(id);
       answered?.(message.error ?? message.args?.[0]?.error ?? null,
-        message.args?.[0]);
+        message.joined ? message : message.args?.[0]);
     }
   }
 
@@ -171,9 +178,24 @@ class Link {
    * an error or null, and the answer; never, where the connection is lost.
    */
   send(event, data, answered) {
+    return this.#send({event, args: [data]}, answered);
+  }
+
+  /*
+   * What the room has after number |since| comes before the answer, each
+   * message once, as far back as the server gives it at once.
+   */
+  join(room, since, epoch, answered) {
+    return this.#send({join: room, since, epoch}, answered);
+  }
+
+  leave(room) {
+    return this.#send({leave: room});
+  }
+
+  #send(message, answered) {
     if (this.state !== 'open' || this.#socket.readyState !== WebSocket.OPEN)
       return false;
-    const message = {event, args: [data]};
     if (answered) {
       message.id = ++this.#id;
       this.#answers.set(message.id, answered);
@@ -262,8 +284,8 @@ class Link {
  * answer was no stream it gives up; then a new one is made.
  */
 class Reader {
-  static EVENTS = ['chat:joined', 'chat:left', 'chat:message', 'chat:typing',
-    'presence:update'];
+  static EVENTS = ['chat:message', 'presence:state', 'presence:update',
+    'typing:update'];
   state = 'idle';
   retryAt = 0;
   reason = '';
@@ -331,10 +353,12 @@ class Reader {
 const TEXT_BYTES = 4000;
 const WORD_BYTES = 32;
 const LINES_KEPT = 500;
-const TAGS_KEPT = 1000;
+const IDS_KEPT = 1000;
+const PAGE = 50; /* lines that come when somebody scrolls up */
+const NEAR = 200; /* pixels to the oldest line at which they are asked for */
+const READ_MS = 300; /* how long after it was shown a line counts as read */
 const OUTBOX = 100;
 const GROUP_MS = 5 * 60000; /* messages so close stand under one name */
-const TYPING_MS = 5000; /* typing, unless it is heard again */
 const TYPING_TELL = 2000; /* how often it is told */
 
 const $ = (id) => document.getElementById(id);
@@ -407,16 +431,23 @@ const browser = () => localStorage;
 
 class Room {
   live = false; /* joined, on this connection */
+  joined = false; /* on this one, or on one that may go on */
   lostAt = 0; /* when the connection was lost; 0: it was not */
-  members = new Map(); /* names, and whether they are online or away */
-  typing = new Map(); /* names, and the timers that end it */
+  members = new Map(); /* names, and whether they are online, away or busy */
+  absent = new Map(); /* names of who was here, and when it was last seen */
+  typing = []; /* names */
   outbox = new Map(); /* by tag: what has not come back yet */
+  epoch = undefined; /* what the numbers count in */
+  first = 0; /* the oldest and the newest message on the page; 0: none */
+  last = 0;
+  read = 0; /* how far its user has read, on any device */
   unread = 0;
   stick = true; /* the newest line stays in view */
   draft = '';
-  #seen = new Set(); /* tags and numbers, to drop what comes twice */
-  #last = {name: '', at: 0}; /* the newest line, if it is a message */
-  #day = day.format(Date.now());
+  #ids = new Set(); /* to drop what comes twice where it has no number */
+  #mark = null; /* the line above what is new */
+  #loading = false;
+  #readTimer = 0;
 
   constructor(name) {
     this.name = name;
@@ -427,6 +458,7 @@ class Room {
     this.log = clone('t-log');
     this.log.setAttribute('aria-label', 'Messages in ' + name);
     this.log.querySelector('h2').textContent = name;
+    this.start = this.log.querySelector('.start');
     this.lines = this.log.querySelector('.lines');
     this.pending = this.log.querySelector('.pending');
     this.log.onscroll = () => this.#scrolled();
@@ -440,6 +472,8 @@ class Room {
       this.log.clientHeight < 60;
     if (this.stick)
       $('newer').hidden = true;
+    if (this.log.scrollTop < NEAR)
+      this.loadOlder();
   }
 
   settle() {
@@ -455,20 +489,40 @@ class Room {
     this.settle();
   }
 
-  #add(node, at) {
-    const today = day.format(at);
+  /* A day, and a name, stand above the first line that they are true of. */
+  #arrange(node) {
+    const before = node.previousElementSibling;
+    const today = day.format(node.when);
+    const changes = today !== day.format(before ? before.when : Date.now());
 
-    if (today !== this.#day) {
+    if (changes) {
       const divider = clone('t-day');
       divider.firstElementChild.textContent = today;
-      this.#day = today;
-      this.#last = {name: '', at: 0};
-      this.lines.append(divider);
+      divider.when = node.when;
+      node.before(divider);
     }
+    node.classList.toggle('first', changes || !before ||
+      before.by !== node.by || node.when - before.when > GROUP_MS);
+  }
+
+  #append(node, by, when) {
+    node.by = by;
+    node.when = when;
     this.lines.append(node);
-    while (this.lines.childElementCount > LINES_KEPT)
+    this.#arrange(node);
+    while (this.stick && this.lines.childElementCount > LINES_KEPT) {
+      const number = this.lines.firstElementChild.number;
       this.lines.firstElementChild.remove();
+      if (number)
+        this.#begins(number + 1);
+    }
     this.settle();
+  }
+
+  /* The page has lines from |number| on. */
+  #begins(number) {
+    this.first = number;
+    this.start.hidden = number > 1;
   }
 
   note(text, kind) {
@@ -478,44 +532,61 @@ class Room {
     paintTime(node.lastElementChild, Date.now());
     if (kind)
       node.classList.add(kind);
-    this.#last = {name: '', at: 0};
-    this.#add(node, Date.now());
+    this.#append(node, '', Date.now());
   }
 
-  /*
-   * One message of the server's, unless it is known.  Who said it gave it a
-   * tag; who did not may only be told apart by what the server gave it.
-   */
-  said({id, timestamp: at, userId: name, tag, text}, unread = true) {
-    const key = tag ?? `${id} ${at}`;
-    const mine = this.outbox.get(key);
+  /* Is it new?  A stream of events has no numbers, but every id once. */
+  #isNews(id, at) {
+    if (at !== undefined) {
+      if (at <= this.last)
+        return false;
+      if (this.last > 0 && at > this.last + 1)
+        this.clear(); /* too much was missed: older lines are a scroll away */
+      if (this.first === 0)
+        this.#begins(at);
+      this.last = at;
+    } else if (this.#ids.has(id)) {
+      return false;
+    }
+    this.#ids.add(id);
+    if (this.#ids.size > IDS_KEPT)
+      this.#ids.delete(this.#ids.values().next().value);
+    return true;
+  }
 
-    this.typed(name, false);
-    if (this.#seen.has(key))
+  /* One message of the server's: |at| is its number, where that is known. */
+  said({id, timestamp: when, userId: name, text}, at) {
+    const mine = this.outbox.get(id);
+
+    this.typed(this.typing.filter((other) => other !== name));
+    if (!this.#isNews(id, at))
       return;
-    this.#seen.add(key);
-    if (this.#seen.size > TAGS_KEPT)
-      this.#seen.delete(this.#seen.values().next().value);
-    this.outbox.delete(key);
+    this.outbox.delete(id);
+    for (const [tag, {at: arrived, node}] of this.outbox)
+      if (arrived <= this.last) { /* it was among what was skipped */
+        this.outbox.delete(tag);
+        node.remove();
+      }
 
-    const node = mine ? mine.node :
-      this.#message(name, text, name === me.name);
-    node.classList.toggle('first', name !== this.#last.name ||
-      at - this.#last.at > GROUP_MS || this.#day !== day.format(at));
+    const node = mine ? mine.node : this.#message(name, text);
+    node.number = at;
     node.querySelector('.state').textContent = '';
-    paintTime(node.querySelector('time'), at);
-    this.#add(node, at);
-    this.#last = {name, at};
-    if (unread && !mine && (this !== current || document.hidden)) {
-      this.unread++;
+    paintTime(node.querySelector('time'), when);
+    this.#append(node, name, when);
+    if (name === me.name)
+      this.unmark();
+    else if (this.live && (this !== current || document.hidden)) {
+      if (this.unread++ === 0)
+        this.#markAt(node);
       paintRooms();
     }
+    this.show();
   }
 
   /* A message of this page: shown at once, sent when that is possible. */
   say(text) {
     const tag = randomWord();
-    const node = this.#message(me.name, text, true);
+    const node = this.#message(me.name, text);
 
     this.outbox.set(tag, {text, node});
     paintTime(node.querySelector('time'), Date.now());
@@ -533,15 +604,16 @@ class Room {
     node.querySelector('.state').textContent = sent ? 'sending' : 'waiting';
   }
 
-  /* The message itself comes as well, to everybody; whichever is first. */
+  /* The message itself comes as well, in its place among the others. */
   #answered(tag, error, receipt) {
     const item = this.outbox.get(tag);
 
     if (!item)
       return;
     if (!error) {
-      this.said({...receipt, userId: me.name, tag, text: item.text});
-    } else if (error.code === 'throttled') {
+      item.at = receipt.offset;
+      item.node.querySelector('.state').textContent = '';
+    } else if (['throttled', 'busy'].includes(error.code)) {
       item.node.querySelector('.state').textContent = 'waiting';
       setTimeout(() => {
         if (this.outbox.has(tag))
@@ -554,20 +626,10 @@ class Room {
     }
   }
 
-  typed(name, isTyping) {
-    clearTimeout(this.typing.get(name));
-    this.typing.delete(name);
-    if (isTyping && name !== me.name)
-      this.typing.set(name, setTimeout(() => this.typed(name, false),
-        TYPING_MS));
-    if (this === current)
-      paintTyping();
-  }
-
-  #message(name, text, mine) {
+  #message(name, text) {
     const node = clone('t-message');
 
-    node.classList.toggle('mine', mine);
+    node.classList.toggle('mine', name === me.name);
     node.style.setProperty('--hue', hueOf(name));
     paintAvatar(node.querySelector('.avatar'), name);
     node.querySelector('.author').textContent = name;
@@ -575,34 +637,178 @@ class Room {
     return node;
   }
 
-  /*
-   * The server says that this page is in: |answer| is what it said to
-   * chat:join, null where the last connection goes on.
-   */
-  entered(answer) {
-    this.live = true;
+  /* Lines above the oldest, which stay where they are for who looks at them. */
+  loadOlder(done) {
+    if (this.#loading || !this.live || (this.first === 1 && !done))
+      return;
+    this.#loading = link.send('room:history', {room: this.name, limit: PAGE,
+      before: this.first || Number.MAX_SAFE_INTEGER}, (error, answer) => {
+      this.#loading = false;
+      if (!error)
+        this.#older(answer);
+      else if (error.code === 'throttled')
+        setTimeout(() => this.#scrolled(), 1000);
+      done?.();
+    });
+    this.log.classList.toggle('loading', this.#loading);
+  }
+
+  #older({first, events}) {
+    const top = this.lines.firstElementChild;
+    const below = this.log.scrollHeight - this.log.scrollTop;
+
+    for (const {at, args: [message]} of events) { /* the newest first */
+      if (this.#ids.has(message.id) && this.first === 0)
+        continue; /* it came while this was under way */
+      const node = this.#message(message.userId, message.text);
+      node.number = at;
+      node.by = message.userId;
+      node.when = message.timestamp;
+      paintTime(node.querySelector('time'), message.timestamp);
+      this.lines.prepend(node);
+      this.#ids.add(message.id);
+    }
+    this.#begins(events.length === 0 ? 1 : events.at(-1).at);
+    this.start.hidden = this.first > first && events.length > 0;
+    this.last = Math.max(this.last, events[0]?.at ?? 0);
+    if (top?.matches('.day'))
+      top.remove();
+    for (let node = this.lines.firstElementChild; node;
+      node = node.nextElementSibling) {
+      if (!node.matches('.day'))
+        this.#arrange(node);
+      if (node === top || node.previousElementSibling === top)
+        break;
+    }
+    this.log.classList.remove('loading');
+    this.log.scrollTop = this.log.scrollHeight - below;
+    this.settle();
+  }
+
+  /* Forgets the lines, and where they ended. */
+  clear() {
+    this.lines.replaceChildren();
+    this.#mark = null;
+    this.#ids.clear();
+    this.first = this.last = 0;
+  }
+
+  /* What is new, from |node| on. */
+  #markAt(node) {
+    this.unmark();
+    this.#mark = clone('t-mark');
+    this.#mark.when = node.when;
+    this.#mark.by = '';
+    node.before(this.#mark);
+    node.classList.add('first');
+  }
+
+  unmark() {
+    this.#mark?.remove();
+    this.#mark = null;
+  }
+
+  /* How far this user had read: who begins to read has nothing to catch up. */
+  hasRead(offset) {
+    const known = this.read;
+
+    this.read = Math.max(known, offset);
+    if (this.read >= this.last) {
+      this.unread = 0;
+    } else if (known === 0) {
+      const node = [...this.lines.children].find(({number, by}) =>
+        number > this.read && by !== me.name);
+      if (node && this !== current)
+        this.unread = this.last - this.read;
+      if (node)
+        this.#markAt(node);
+    }
+    paintRooms();
+  }
+
+  /* Its lines can be seen; soon they have been read. */
+  show() {
+    if (this !== current || document.hidden)
+      return;
+    this.unread = 0;
+    if (this.live && this.log.scrollHeight <= this.log.clientHeight)
+      this.loadOlder(); /* there is nothing to scroll yet */
+    clearTimeout(this.#readTimer);
+    if (reading)
+      return;
+    this.#readTimer = setTimeout(() => {
+      if (this === current && this.live && this.read < this.last &&
+        link.send('receipt:read', {room: this.name, offset: this.last}))
+        this.read = this.last;
+    }, READ_MS);
+  }
+
+  typed(names) {
+    this.typing = names.filter((name) => name !== me.name);
+    if (this === current)
+      paintTyping();
+  }
+
+  /* The server says that this page is in, and has sent what it missed. */
+  entered() {
+    this.live = this.joined = true;
     if (this.lostAt > 0)
       this.note('Back after ' + duration(Date.now() - this.lostAt), 'gap');
     this.lostAt = 0;
-    if (answer) {
-      const before = this.members;
-      this.members = new Map(answer.members.map((name) =>
-        [name, before.get(name) ?? 'online']));
-      for (const message of answer.messages)
-        this.said(message, before.size > 0);
-    }
-    for (const tag of this.outbox.keys())
-      this.#send(tag);
+    for (const [tag, {at}] of this.outbox)
+      if (at === undefined)
+        this.#send(tag);
+    this.show();
+    paintHead();
   }
 
   lost() {
     if (this.live)
       this.lostAt = Date.now();
     this.live = false;
-    for (const name of this.typing.keys())
-      this.typed(name, false);
-    for (const {node} of this.outbox.values())
-      node.querySelector('.state').textContent = 'waiting';
+    this.#loading = false;
+    this.typed([]);
+    for (const {at, node} of this.outbox.values())
+      if (at === undefined)
+        node.querySelector('.state').textContent = 'waiting';
+  }
+
+  /* Who is here, as the server has it: the first page of it, or a later one. */
+  peopled(users, fresh) {
+    const before = this.members;
+
+    if (fresh)
+      this.members = new Map();
+    for (const {userId, status} of users) {
+      this.members.set(userId, status);
+      this.absent.delete(userId);
+    }
+    for (const name of fresh ? before.keys() : [])
+      if (!this.members.has(name) && name !== me.name)
+        this.absent.set(name, 0);
+    paintHead();
+  }
+
+  came(name, status) {
+    /* who was only not yet back when this page was is no news */
+    const isNew = !this.members.has(name) && this.absent.get(name) !== 0;
+
+    this.members.set(name, status);
+    this.absent.delete(name);
+    if (name === me.former)
+      me.former = '';
+    if (isNew && name !== me.name)
+      this.note(name + ' joined');
+  }
+
+  went(name, lastSeen) {
+    if (name === me.name || !this.members.delete(name))
+      return;
+    this.typed(this.typing.filter((other) => other !== name));
+    if (name === me.former)
+      return;
+    this.absent.set(name, lastSeen ?? Date.now());
+    this.note(name + ' left');
   }
 }
 
@@ -615,7 +821,8 @@ const me = {
   wanted: '', /* what was or will be asked for */
   former: '', /* the name before, whose leaving is no news */
   key: memory.load(tab, 'key') || randomWord(), /* shows whose the name is */
-  token: query.get('token') ?? '' /* where the server wants one */
+  token: query.get('token') ?? '', /* where the server wants one */
+  noted: 0 /* the newest notification that was shown */
 };
 const rooms = new Map();
 let current = null;
@@ -633,18 +840,23 @@ const handlers = {
   opened(recovered) {
     const before = me.name;
 
-    me.name = me.wanted;
+    me.name = nameOf(me.token) || me.wanted;
+    if (before !== me.name)
+      me.noted = 0;
     for (const room of rooms.values()) {
       if (before !== '' && before !== me.name) {
         me.former = before;
         room.members.delete(before);
+        room.read = 0;
         room.note('You are now ' + me.name);
       }
-      if (recovered)
-        room.entered(null);
+      if (recovered && room.joined)
+        room.entered();
       else
         enter(room);
     }
+    if (document.hidden)
+      showStatus();
     if (!reading) {
       memory.save(browser, 'name', me.name);
       remember();
@@ -662,9 +874,9 @@ const handlers = {
       closeHello();
   },
 
-  event(name, data) {
+  event(name, data, at) {
     if (Object.hasOwn(receivers, name))
-      receivers[name](data, rooms.get(data.roomId));
+      receivers[name](data, rooms.get(data.roomId ?? data.room), at);
   },
 
   state() {
@@ -696,21 +908,44 @@ const link = reading
   : new Link(socketAddress(), () => ({name: me.wanted, key: me.key,
     ...me.token !== '' && {token: me.token}}), handlers);
 
+/* A token says whose it is, in the clear. */
+function nameOf(token) {
+  try {
+    const text = atob(token.split('.')[0].replaceAll('-', '+')
+      .replaceAll('_', '/'));
+    return JSON.parse(new TextDecoder().decode(Uint8Array.from(text,
+      (char) => char.charCodeAt(0)))).sub;
+  } catch {
+    return '';
+  }
+}
+
 function enter(room) {
-  link.send('chat:join', {roomId: room.name}, (error, answer) => {
-    if (!rooms.has(room.name))
+  if (reading) { /* the path of the stream has joined */
+    room.clear();
+    room.live = true;
+    room.loadOlder(() => room.entered());
+    return;
+  }
+  link.join(room.name, room.last, room.epoch, (error, answer) => {
+    if (rooms.get(room.name) !== room)
       return;
     if (error) {
-      if (!reading) { /* else the stream has ended, and there is a next one */
-        forget(room);
-        hint('This room cannot be joined: ' + error.message);
-      }
+      forget(room);
+      hint('This room cannot be joined: ' + error.message);
       return;
     }
-    if (!reading)
-      me.name = answer.userId; /* a token may have said who this is */
-    room.entered(answer);
-    paintHead();
+    room.epoch = answer.epoch;
+    if (!answer.recovered && !answer.gap) { /* numbers count anew */
+      room.clear();
+      enter(room);
+      return;
+    }
+    room.entered();
+    link.send('receipt:get', {room: room.name}, (error, receipt) => {
+      if (!error && receipt.offset > 0)
+        room.hasRead(receipt.offset);
+    });
   });
 }
 
@@ -728,7 +963,7 @@ function join(name) {
 }
 
 function leave(room) {
-  link.send('chat:leave', {roomId: room.name});
+  link.leave(room.name);
   forget(room);
 }
 
@@ -743,13 +978,15 @@ function forget(room) {
 
 function select(room) {
   typing(false);
-  if (current)
+  if (current) {
     current.draft = $('text').value;
+    if (current !== room)
+      current.unmark();
+  }
   current = room;
   for (const other of rooms.values())
     other.log.hidden = other !== room;
-  if (room)
-    room.unread = 0;
+  room?.show();
   $('text').value = room ? room.draft : '';
   $('newer').hidden = !room || room.stick;
   if (!reading)
@@ -779,47 +1016,60 @@ function remember() {
 /* What the server says. */
 
 const receivers = {
-  'chat:joined'({userId}, room) {
-    if (!room || room.members.has(userId))
-      return;
-    room.members.set(userId, 'online');
-    if (userId === me.former)
-      me.former = '';
-    room.note(userId + ' joined');
+  'presence:state'({room: name, users, next}, room) {
+    room?.peopled(users, true);
+    if (next !== undefined)
+      morePeople(name, next);
+  },
+
+  'presence:update'({users}, room) {
+    for (const {userId, status, lastSeen} of room ? users : [])
+      if (status === 'offline')
+        room.went(userId, lastSeen);
+      else
+        room.came(userId, status);
     paintHead();
   },
 
-  'chat:left'({userId}, room) {
-    if (room && userId !== me.name && room.members.delete(userId)) {
-      room.typed(userId, false);
-      if (userId !== me.former)
-        room.note(userId + ' left');
-    }
-    paintHead();
+  'chat:message'(message, room, at) {
+    room?.said(message, at);
   },
 
-  'chat:message'(message, room) {
-    room?.said(message);
+  'typing:update'({users}, room) {
+    room?.typed(users);
   },
 
-  'chat:typing'({userId, isTyping}, room) {
-    room?.typed(userId, isTyping);
+  'receipt:update'({users}, room) {
+    for (const {userId, offset} of room ? users : [])
+      if (userId === me.name)
+        room.hasRead(offset);
   },
 
-  'presence:update'({userId, status}) {
-    for (const room of rooms.values())
-      if (room.members.has(userId) && status !== 'offline') {
-        room.members.set(userId, status);
-        if (status !== 'online')
-          room.typed(userId, false);
-      }
-    paintHead();
-  },
-
-  notification({userId, text}) {
-    current?.note(`${userId} ${text}`, 'gap');
+  /* It may come again, until it is acknowledged. */
+  notification({offset, data: {userId, text}}) {
+    link.send('notification:ack', {upTo: offset});
+    if (offset > me.noted)
+      current?.note(`${userId} ${text}`, 'gap');
+    me.noted = Math.max(me.noted, offset);
   }
 };
+
+function morePeople(name, after) {
+  link.send('presence:list', {room: name, after}, (error, answer) => {
+    if (error)
+      return;
+    rooms.get(name)?.peopled(answer.users, false);
+    if (answer.next !== undefined)
+      morePeople(name, answer.next);
+  });
+}
+
+/* Who does not look at the page is away. */
+function showStatus() {
+  if (!reading)
+    link.send('presence:update',
+      {status: document.hidden ? 'away' : 'online'});
+}
 
 /*
  * Somebody who chooses a name is asked again.  Somebody who only comes back
@@ -862,6 +1112,8 @@ function paintRooms() {
 function paintHead() {
   const names = current ? [...current.members.keys()] : [];
 
+  if (current?.live && !reading && !names.includes(me.name))
+    names.push(me.name); /* as the others will be told in a moment */
   $('title').textContent = current ? '# ' + current.name : 'rill chat';
   $('subtitle').textContent = !current ? 'No room chosen' :
     !current.live ? 'Not connected' :
@@ -892,10 +1144,33 @@ function paintHead() {
       current.members.get(name) === 'away' && name !== me.name);
     return entry;
   }));
+  paintAbsent();
 }
 
+/* Who was here while this page was, the last to leave first. */
+function paintAbsent() {
+  const all = current ? [...current.absent] : [];
+
+  $('absent-part').hidden = all.length === 0;
+  all.sort(([, a], [, b]) => b - a);
+  $('absent').replaceChildren(...all.slice(0, 20).map(([name, lastSeen]) => {
+    const entry = clone('t-person');
+    paintAvatar(entry.querySelector('.avatar'), name);
+    entry.querySelector('.name').textContent = name;
+    entry.querySelector('.name').title = name;
+    entry.querySelector('.name').disabled = reading !== '';
+    entry.querySelector('.name').onclick = () => wave(name);
+    entry.querySelector('.what').textContent = lastSeen > 0 ?
+      `seen ${duration(Date.now() - lastSeen)} ago` : 'gone';
+    entry.classList.add('not-here');
+    return entry;
+  }));
+}
+
+setInterval(paintAbsent, 15000);
+
 function paintTyping() {
-  const names = current ? [...current.typing.keys()] : [];
+  const names = current ? current.typing : [];
 
   $('typing').textContent = names.length === 0 ? '' :
     names.length === 1 ? names[0] + ' is typing' :
@@ -903,7 +1178,7 @@ function paintTyping() {
         'Several people are typing';
 }
 
-/* A notification reaches a person in whatever room. */
+/* A notification reaches a person in whatever room, or waits for it. */
 function wave(name) {
   link.send('notify', {userId: name, text: 'waves at you'}, (error) =>
     current?.note(error ? `${name} does not see it` : 'You wave at ' + name));
@@ -1064,10 +1339,9 @@ addEventListener('keydown', (event) => {
 });
 
 document.addEventListener('visibilitychange', () => {
-  if (!document.hidden && current) {
-    current.unread = 0;
-    paintRooms();
-  }
+  showStatus();
+  current?.show();
+  paintRooms();
 });
 
 const roomOfHash = () => {
