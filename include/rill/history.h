@@ -41,7 +41,8 @@ typedef struct rill_publish_opts {
   const rill_event *ack;
   /*
    * The writer's own name for it, 1 to name_bytes bytes: publishing it twice
-   * is publishing it once, as long as the first is in the room's history.
+   * is publishing it once, as long as the first is in the room's history
+   * (where that is in memory alone: among its newest 1024).
    * Empty: the hub makes one up.
    */
   rill_str id;

@@ -11,9 +11,10 @@
  * The hub submits operations; the store completes each exactly once, with
  * rill_store_complete on the hub's thread: within the call (memory) or later
  * (a store with a thread of its own comes back by rill_post).  Operations on
- * one log take effect, and are completed, in the order of their submission.  An APPEND or SET
- * that is completed with 0 survives whatever the store says that it
- * survives; one that failed may be submitted again with the same |id|.
+ * one log take effect, and are completed, in the order of their submission.
+ * An APPEND or SET that is completed with 0 survives whatever the store says
+ * that it survives; one that failed may be submitted again with the same
+ * |id|.
  *
  * Hosts use rill_store_use with a store from here (rill_store_memory) or
  * from a library such as rill/sqlite.h.  The rest of this header is for who
@@ -48,7 +49,7 @@ RILL_API rill_store *rill_store_memory(rill_alloc_fn alloc, void *arg);
 
 typedef struct rill_record {
   uint64_t offset;  /* in its log, from 1 */
-  uint64_t cursor;  /* of the hub: grows over all logs; see rill/room.h */
+  uint64_t cursor;  /* the hub's: grows over all logs, or 0 */
   uint64_t time_ms; /* since 1970 UTC */
   rill_str id;      /* the writer's name for it, may be empty */
   rill_str data;

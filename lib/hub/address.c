@@ -116,8 +116,7 @@ int rill__address_enter(rill_conn *c, rill_str text) {
     hub->metrics.limit_conns_per_address++;
     return 429;
   }
-  if (!rill__bucket_take(&a->bucket, hub->now, hub->rate.address_accepts,
-                         1)) {
+  if (!rill__bucket_take(&a->bucket, hub->now, hub->rate.address_accepts, 1)) {
     hub->metrics.limit_address_accepts_per_sec++;
     return 429;
   }
@@ -162,6 +161,6 @@ rill_str rill__address_text(const rill_conn *c) {
 
 void rill__addresses_free(rill_hub *hub) {
   while (!rill__list_empty(&hub->idle_addresses))
-    record_free(hub, RILL__CONTAINER(hub->idle_addresses.next, rill__address,
-                                     idle));
+    record_free(hub,
+                RILL__CONTAINER(hub->idle_addresses.next, rill__address, idle));
 }

@@ -2,7 +2,6 @@
  * archive.c - reading what was published: from the store where the room is
  * durable, else from its ring.
  */
-#include "hub/event.h"
 #include "hub/history.h"
 #include "hub/publish.h"
 #include "hub/store.h"
@@ -11,10 +10,15 @@
 typedef struct reading {
   rill_hub *hub;
   rill_pasts_fn fn;
+  rill__drop_fn drop; /* may be NULL */
   void *arg;
 } reading;
 
 static void reading_drop(rill__work *w) {
+  const reading *r = w->arg;
+
+  if (r->drop != NULL)
+    r->drop(w->hub, r->arg);
   rill__free(&w->hub->alloc, w->arg, sizeof(reading));
 }
 
@@ -49,8 +53,8 @@ static void tell(rill__work *w) {
 
   rill__tape_init(&tape, alloc);
   if (n > 0)
-    out.status = v == NULL || at == NULL ? RILL_ERR_NOMEM
-                                         : read_back(op, &tape, v, at);
+    out.status =
+        v == NULL || at == NULL ? RILL_ERR_NOMEM : read_back(op, &tape, v, at);
   if (out.status == 0) {
     out.v = v;
     out.n = n;
@@ -95,8 +99,8 @@ static rill__work *work_of(rill_hub *hub, rill__space *space, rill_str room,
   rill__bytes_init(&name, &hub->alloc);
   if (rill__log_name(&name, rill__space_name(space), room))
     w = rill__work_new(hub, RILL_STORE_READ,
-                       (rill_str){(char *)name.data, name.len},
-                       (rill_str){0}, (rill_str){0}, rv);
+                       (rill_str){(char *)name.data, name.len}, (rill_str){0},
+                       (rill_str){0}, rv);
   rill__bytes_finish(&name);
   if (w == NULL)
     return NULL;
@@ -107,8 +111,8 @@ static rill__work *work_of(rill_hub *hub, rill__space *space, rill_str room,
   return w;
 }
 
-int rill_history(rill_hub *hub, rill_str room, const rill_history_opts *opts,
-                 rill_pasts_fn fn, void *arg) {
+int rill__history(rill_hub *hub, rill_str room, const rill_history_opts *opts,
+                  rill_pasts_fn fn, rill__drop_fn drop, void *arg) {
   static const rill_history_opts all;
   rill__space *space;
   rill_room_opts kept;
@@ -129,7 +133,7 @@ int rill_history(rill_hub *hub, rill_str room, const rill_history_opts *opts,
     rill__work_free(w);
     return RILL_ERR_NOMEM;
   }
-  *r = (reading){hub, fn, arg};
+  *r = (reading){hub, fn, drop, arg};
   w->arg = r;
   w->done = tell;
   w->drop = reading_drop;
@@ -142,4 +146,9 @@ int rill_history(rill_hub *hub, rill_str room, const rill_history_opts *opts,
     w->op.status = RILL_ERR_NOMEM;
   rill__work_finish(w);
   return 0;
+}
+
+int rill_history(rill_hub *hub, rill_str room, const rill_history_opts *opts,
+                 rill_pasts_fn fn, void *arg) {
+  return rill__history(hub, room, opts, fn, NULL, arg);
 }

@@ -48,9 +48,9 @@ rill__ask *rill__ask_new(rill_hub *hub, const rill_emit_opts *opts, int *rv) {
     return NULL;
   }
   hub->next_ask++;
-  rill__heap_set(&hub->timers, &a->timer,
-                 rill__after(hub->now,
-                             opts->ack_ms != 0 ? opts->ack_ms : l->ack_ms));
+  rill__heap_set(
+      &hub->timers, &a->timer,
+      rill__after(hub->now, opts->ack_ms != 0 ? opts->ack_ms : l->ack_ms));
   *rv = 0;
   return a;
 }

@@ -59,8 +59,7 @@ static rill__batch *batch_of(rill_hub *hub, rill__room *room) {
   return b;
 }
 
-bool rill__batch_take(rill_hub *hub, rill__room *room,
-                      const rill__item *item) {
+bool rill__batch_take(rill_hub *hub, rill__room *room, const rill__item *item) {
   static const rill_to nobody_excepted = {0};
   rill__batch *b;
   held *h;
@@ -90,8 +89,8 @@ bool rill__batch_take(rill_hub *hub, rill__room *room,
 static bool send_held(rill_hub *hub, rill__room *room, const held *h,
                       rill__tape *tape) {
   rill_str name = rill__room_name(room);
-  rill_to to = {.rooms = &name, .nrooms = 1,
-                .space = rill__space_name(room->space)};
+  rill_to to = {
+      .rooms = &name, .nrooms = 1, .space = rill__space_name(room->space)};
   rill__item item;
   char offset[RILL__OFFSET_MAX];
 

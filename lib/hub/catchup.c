@@ -50,8 +50,7 @@ static void write_epoch(const rill_hub *hub, const rill__room *room,
     out->epoch[out->epoch_len++] = digits[--n];
 }
 
-static bool same_epoch(const rill__join_how *how,
-                       const rill__caught_up *out) {
+static bool same_epoch(const rill__join_how *how, const rill__caught_up *out) {
   return how->epoch_len == out->epoch_len &&
          memcmp(how->epoch, out->epoch, out->epoch_len) == 0;
 }
@@ -67,7 +66,9 @@ void rill__room_stands(const rill__peer *p, rill_str room,
   out->known = !r->opts.durable; /* else only the store knows */
 }
 
-static size_t size_of(const returning *r) { return sizeof *r + r->room_len; }
+static size_t size_of(const returning *r) {
+  return sizeof *r + r->room_len;
+}
 
 static void drop(rill__work *w) {
   if (w->arg != NULL)
@@ -90,8 +91,8 @@ static void send_record(rill__peer *p, rill__tape *tape, rill_str room,
   item.recovery = rill__peer_space(p)->opts.recovery;
   item.room = room;
   item.number = r->offset;
-  item.offset = (rill_str){
-      offset, rill__offset_write(p->hub, p->hub->offset, offset)};
+  item.offset =
+      (rill_str){offset, rill__offset_write(p->hub, p->hub->offset, offset)};
   rill__conn_send_item(p->conn, &item, RILL_DISCONNECT);
 }
 
@@ -104,15 +105,15 @@ static void send_missed(rill__peer *p, rill_str room, const rill_record *v,
   uint64_t since = how->since;
 
   *out = (rill__caught_up){.known = true, .returns = true, .last = last};
-  write_epoch(p->hub, rill__room_find(rill__peer_space(p), room), durable,
-              out);
+  write_epoch(p->hub, rill__room_find(rill__peer_space(p), room), durable, out);
   /*
    * A store that lasts never counts anew, so no epoch need be shown; nor for
    * 0, who has nothing that could be of another.
    */
-  out->stale = since > last ||
-               (since > 0 && !same_epoch(how, out) &&
-                (how->has_epoch || !durable || p->hub->store->epoch[0] == '\0'));
+  out->stale =
+      since > last ||
+      (since > 0 && !same_epoch(how, out) &&
+       (how->has_epoch || !durable || p->hub->store->epoch[0] == '\0'));
   if (out->stale)
     return;
 
@@ -141,8 +142,8 @@ static void read_done(rill__work *w) {
     if (status == 0)
       status = rill__room_add(p, room);
     if (status == 0)
-      send_missed(p, room, w->op.records, w->op.nrecords, &r->how,
-                  w->op.last, true, &out);
+      send_missed(p, room, w->op.records, w->op.nrecords, &r->how, w->op.last,
+                  true, &out);
     if (r->serial > 0)
       rill__join_read(p, r->serial, status, &out);
     else
@@ -167,8 +168,8 @@ static int ask_store(rill__peer *p, rill_str room, const rill__join_how *how,
   rill__bytes_init(&name, &hub->alloc);
   if (rill__log_name(&name, rill__space_name(rill__peer_space(p)), room))
     w = rill__work_new(hub, RILL_STORE_READ,
-                       (rill_str){(char *)name.data, name.len},
-                       (rill_str){0}, (rill_str){0}, &rv);
+                       (rill_str){(char *)name.data, name.len}, (rill_str){0},
+                       (rill_str){0}, &rv);
   rill__bytes_finish(&name);
   if (w == NULL) {
     rill__free(&hub->alloc, r, size_of(r));

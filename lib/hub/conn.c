@@ -189,8 +189,12 @@ void rill_conn_free(rill_conn *c) {
   rill__conn_drop(c);
 }
 
-rill_conn_arg rill_conn_arg_of(const rill_conn *c) { return c->arg; }
-void rill_conn_set_arg(rill_conn *c, rill_conn_arg arg) { c->arg = arg; }
+rill_conn_arg rill_conn_arg_of(const rill_conn *c) {
+  return c->arg;
+}
+void rill_conn_set_arg(rill_conn *c, rill_conn_arg arg) {
+  c->arg = arg;
+}
 
 /* Of the message in hand: nobody reads on. */
 static void let_go(rill_conn *c) {
@@ -299,7 +303,9 @@ static inline bool held_back(const rill_conn *c) {
   return stopped(c) || (c->extra != NULL && c->extra->held.len > 0);
 }
 
-bool rill__conn_held_back(const rill_conn *c) { return held_back(c); }
+bool rill__conn_held_back(const rill_conn *c) {
+  return held_back(c);
+}
 
 int rill_feed(rill_conn *c, uint8_t *data, size_t len, rill_time now) {
   rill_hub *hub = c->hub;
@@ -436,7 +442,7 @@ void rill_sent(rill_conn *c, size_t n, rill_time now) {
     hub->now = now;
   hub->metrics.bytes_out_total += n;
   rill__outq_consume(&c->out, &hub->out, n);
-  c->flags &= (uint16_t)~(RILL__ANSWER | RILL__BLOCKED);
+  c->flags &= (uint16_t) ~(RILL__ANSWER | RILL__BLOCKED);
   if (c->out.bytes > 0)
     c->flags |= RILL__BLOCKED;
   if (rill__conn_is(c, RILL__SOFT | RILL__BUSY_TOLD) &&

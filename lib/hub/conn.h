@@ -194,9 +194,7 @@ void rill__heartbeat_again(rill_conn *c);
 void rill__throttle(rill_conn *c, rill_time until);
 
 /* ---- send.c: messages ---- */
-/* 0, RILL_BUSY or an error of rill_send. */
-int rill__conn_send(rill_conn *c, const rill_msg *msg, rill_overflow overflow);
-/* The same for an item, in the conn's own format. */
+/* In the conn's own format: 0, RILL_BUSY or an error of rill_send. */
 int rill__conn_send_item(rill_conn *c, const rill__item *item,
                          rill_overflow overflow);
 /* Queues |count| encoded messages of |kind|, bytes [from, to) of |chunk|. */

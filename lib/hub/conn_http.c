@@ -33,16 +33,15 @@ void rill__conn_http_error(rill_conn *c, int status, const char *reason) {
  * is on it, and whose session it is for is untouched.
  */
 static void too_large(rill_conn *c, rill__route *route) {
-  rill_request req = {.hub = c->hub, .conn = c, .http = c->http,
-                      .route = route};
+  rill_request req = {
+      .hub = c->hub, .conn = c, .http = c->http, .route = route};
   rill__bytes out;
 
   c->hub->metrics.bad_requests_total++;
   rill__bytes_init(&out, &c->hub->alloc);
   rill__http_begin_response(&out, 413);
   rill__cors_headers(&req, &out);
-  rill__http_end_error(&out, 413, rill_s("the body is too large"), true,
-                       false);
+  rill__http_end_error(&out, 413, rill_s("the body is too large"), true, false);
   if (out.failed)
     rill__conn_kill(c);
   else if (rill__conn_write(c, out.data, out.len))
@@ -60,11 +59,10 @@ static bool is_payload(const rill__route *route) {
 static bool limit_body(rill_conn *c, const rill__route *route) {
   const rill_limits *l = &c->hub->config.limits;
 
-  return is_payload(route)
-             ? rill__http_limit_body(c->http, l->payload_bytes,
-                                     RILL__LIMIT_payload_bytes)
-             : rill__http_limit_body(c->http, l->body_bytes,
-                                     RILL__LIMIT_body_bytes);
+  return is_payload(route) ? rill__http_limit_body(c->http, l->payload_bytes,
+                                                   RILL__LIMIT_payload_bytes)
+                           : rill__http_limit_body(c->http, l->body_bytes,
+                                                   RILL__LIMIT_body_bytes);
 }
 
 /* A head is complete: may the body come? */

@@ -116,7 +116,10 @@ static bool send_close(rill_conn *c, unsigned code, rill_str reason) {
 
   if (!shakes_hands(c)) {
     if (rill__conn_is(c, RILL__BOX))
-      return rill__conn_write(c, "\x1e" "1", 2);
+      return rill__conn_write(c,
+                              "\x1e"
+                              "1",
+                              2);
     rill__sse_goodbye(c);
     return c->state == RILL__OPEN;
   }
@@ -293,14 +296,13 @@ static int on_control(void *arg, uint8_t opcode, const uint8_t *data,
   rill_conn *c = arg;
 
   if (opcode == RILL__WS_CLOSE) {
-    unsigned code = len < 2 ? RILL_CLOSE_NONE
-                            : (unsigned)data[0] << 8 | data[1];
+    unsigned code =
+        len < 2 ? RILL_CLOSE_NONE : (unsigned)data[0] << 8 | data[1];
     rill_str reason = {(const char *)data + 2, len - 2};
     on_close_frame(c, code, len < 2 ? (rill_str){0} : reason);
     return 0;
   }
-  if (!rill__bucket_take(&c->controls, c->hub->now, c->hub->rate.controls,
-                         1)) {
+  if (!rill__bucket_take(&c->controls, c->hub->now, c->hub->rate.controls, 1)) {
     c->hub->metrics.limit_control_per_sec++;
     rill__conn_ws_fail(c, RILL_CAUSE_FLOOD, RILL_CLOSE_POLICY,
                        "too many control frames");
@@ -395,10 +397,10 @@ static int on_message(void *arg, const rill__ws_message *m) {
     return 0; /* this side has closed: what still comes is not read */
   c->since = RILL_NEVER; /* the next one has a time of its own */
   hub->metrics.messages_in_total++;
-  msg = (rill_msg){.data = m->data,
-                   .len = m->len,
-                   .kind = m->opcode == RILL__WS_TEXT ? RILL_TEXT
-                                                      : RILL_BINARY};
+  msg =
+      (rill_msg){.data = m->data,
+                 .len = m->len,
+                 .kind = m->opcode == RILL__WS_TEXT ? RILL_TEXT : RILL_BINARY};
   if (hub->rate.charging) {
     uint32_t cost = cost_of(c, &msg);
     if (c->state == RILL__OPEN)

@@ -29,13 +29,18 @@ static void spent(rill_request *req) {
     rill__request_free(req);
 }
 
+/* The hook that has it finds out; the head was the session's. */
+static void forsake(rill_request *req) {
+  req->session = NULL;
+  if (req->borrowed)
+    req->http = NULL;
+}
+
 void rill__connects_drop(rill__session *s) {
   while (s->connects != NULL) {
     rill_request *req = s->connects;
     s->connects = req->next;
-    req->session = NULL; /* the hook that has it finds out */
-    if (req->borrowed)
-      req->http = NULL;
+    forsake(req);
   }
 }
 
@@ -105,12 +110,11 @@ static void hand_out(rill__peer *p) {
  * from a conn that has not noticed its end yet where the secret is new each
  * time; Socket.IO's stays the same, so there the first conn must be over.
  */
-static rill__peer *returning(rill_request *req, rill_str user,
-                             uint64_t *offset, bool *complete) {
+static rill__peer *returning(rill_request *req, rill_str user, uint64_t *offset,
+                             bool *complete) {
   rill__session *s = req->session;
   rill_hub *hub = s->hub;
-  rill__peer *p =
-      rill__recover_find(hub, req->space, req->how.secret, user);
+  rill__peer *p = rill__recover_find(hub, req->space, req->how.secret, user);
   uint64_t known;
 
   if (p != NULL && p->open && s->route->dialect == RILL_JSON &&
@@ -273,8 +277,7 @@ static rill_request *request_of(rill__session *s, rill__space *space,
   space->npeers++; /* it stays as long as somebody asks for it */
   req->route = s->route;
   req->connects = true;
-  req->verdict_by =
-      rill__after(hub->now, hub->config.limits.verdict_ms);
+  req->verdict_by = rill__after(hub->now, hub->config.limits.verdict_ms);
   req->polled = rill__conn_is(s->conn, RILL__BOX);
   req->http = s->head;
   req->borrowed = true;
@@ -283,10 +286,8 @@ static rill_request *request_of(rill__session *s, rill__space *space,
     rill_put_value(&req->auth, (rill_value){hub->tape.v + auth});
   rill__bytes_add(&req->secret, how->secret.ptr, how->secret.len);
   rill__bytes_add(&req->secret, how->offset.ptr, how->offset.len);
-  req->how.secret = (rill_str){(const char *)req->secret.data,
-                               how->secret.len};
-  req->how.offset = (rill_str){(const char *)req->secret.data +
-                                   how->secret.len,
+  req->how.secret = (rill_str){(const char *)req->secret.data, how->secret.len};
+  req->how.offset = (rill_str){(const char *)req->secret.data + how->secret.len,
                                how->offset.len};
   if (!req->secret.failed && !req->address.failed &&
       rill_builder_error(&req->auth) == 0)
@@ -335,8 +336,10 @@ int rill__connect_ask(rill__session *s, rill__space *space, uint32_t auth,
     }
     return c->state >= RILL__FLUSH ? RILL_ERR_CLOSED : 0;
   }
-  p = c->peer;
-  if (p != NULL && p->voice->opening == req)
+  /* the hook may have accepted others after it */
+  for (p = c->peer; p != NULL && p->voice->opening != req;)
+    p = rill__peer_sibling(p);
+  if (p != NULL)
     rill__connect_open(p);
   else
     rill__request_free(req);
@@ -363,7 +366,7 @@ void rill__connects_expire(rill__session *s) {
       continue;
     }
     *at = r->next;
-    r->session = NULL;
+    forsake(r);
     s->hub->metrics.limit_verdict_ms++;
     if (s->route->dialect == RILL_JSON)
       rill__envelope_refuse(s, 503, "no verdict in time", NULL);

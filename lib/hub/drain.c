@@ -59,8 +59,7 @@ int rill_drain(rill_hub *hub, rill_time spread, rill_time now) {
   if (spread > MOST_SPREAD)
     spread = MOST_SPREAD;
   hub->drain_spread = spread;
-  hub->drain_end =
-      hub->now + spread + hub->config.limits.close_ms * RILL_MSEC;
+  hub->drain_end = hub->now + spread + hub->config.limits.close_ms * RILL_MSEC;
   while (!rill__list_empty(&hub->away)) /* there is nothing to come back to */
     rill__peer_give_up(
         RILL__CONTAINER(hub->away.next, rill__voice, away)->peer);
@@ -104,8 +103,8 @@ void rill__drain_tick(rill_hub *hub) {
   rill_time next = RILL_NEVER;
 
   while (hub->drain_at < hub->drain_places) {
-    rill_time due = hub->drain_begin + hub->drain_spread / hub->drain_places *
-                                           hub->drain_at;
+    rill_time due = hub->drain_begin +
+                    hub->drain_spread / hub->drain_places * hub->drain_at;
     if (due > hub->now) {
       next = due;
       break;

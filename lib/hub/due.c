@@ -41,8 +41,8 @@ static void deliver_close(rill__peer *p) {
   }
   if (p->rare != NULL && p->rare->ended) {
     const rill__ending *e = &p->rare->ending;
-    closed = (rill_closed){e->cause, e->code, e->sent, e->status,
-                           {e->reason, e->reason_len}};
+    closed = (rill_closed){
+        e->cause, e->code, e->sent, e->status, {e->reason, e->reason_len}};
   }
   rill__hub_log(p->hub, RILL_LOG_INFO, "peer.close",
                 rill_s(rill_cause_text(closed.cause)), NULL);
@@ -149,9 +149,9 @@ static void deliver(rill__peer *p, unsigned due) {
  * two handlers cannot keep each other going for ever.
  */
 void rill__peers_deliver(rill_hub *hub) {
-  rill__peer *last = hub->due != NULL ? RILL__CONTAINER(hub->due_end,
-                                                        rill__peer, due_next)
-                                      : NULL;
+  rill__peer *last = hub->due != NULL
+                         ? RILL__CONTAINER(hub->due_end, rill__peer, due_next)
+                         : NULL;
   bool more = last != NULL;
 
   while (more && hub->due != NULL) {

@@ -38,13 +38,13 @@ static int prepare(rill_hub *hub, const char *name, const rill_builder *args,
     hub->metrics.limit_attachments++; /* stock clients would hang up */
     return RILL_ERR_LIMIT;
   }
-  *item = (rill__item){.name = rill_s(name),
-                       .args = args != NULL ? rill_builder_value(args).node
-                                            : NULL,
-                       .is_volatile = opts->is_volatile,
-                       .overflow = opts->overflow,
-                       .key = opts->key,
-                       .uncompressed = opts->uncompressed};
+  *item =
+      (rill__item){.name = rill_s(name),
+                   .args = args != NULL ? rill_builder_value(args).node : NULL,
+                   .is_volatile = opts->is_volatile,
+                   .overflow = opts->overflow,
+                   .key = opts->key,
+                   .uncompressed = opts->uncompressed};
   return 0;
 }
 
@@ -58,11 +58,11 @@ static bool may_wait(const rill_to *to, const rill__item *item) {
 void rill__emit_keep(rill_hub *hub, rill__space *space, const rill_to *to,
                      rill__item *item, char *offset) {
   if (hub->remembers)
-    item->offset = (rill_str){
-        offset, rill__history_keep(hub, space, to, item, offset)};
+    item->offset =
+        (rill_str){offset, rill__history_keep(hub, space, to, item, offset)};
   if (item->offset.len == 0 && space->opts.recovery)
-    item->offset = (rill_str){offset,
-                              rill__offset_write(hub, hub->offset, offset)};
+    item->offset =
+        (rill_str){offset, rill__offset_write(hub, hub->offset, offset)};
 }
 
 /* Offsets are given in the order in which events go out. */
@@ -79,8 +79,8 @@ static int send_item(rill_hub *hub, rill__space *space, const rill_to *to,
     rill__batch_flush(hub, room);
   }
   rill__emit_keep(hub, space, to, item, offset);
-  return rill__fanout_send(hub, to, item,
-                           ask != NULL ? rill__ask_expect : NULL, ask);
+  return rill__fanout_send(hub, to, item, ask != NULL ? rill__ask_expect : NULL,
+                           ask);
 }
 
 int rill_emit(rill_hub *hub, const rill_to *to, const char *name,
@@ -119,7 +119,8 @@ int rill__emit_item(rill_hub *hub, const rill_to *to, rill__item *item) {
   return space != NULL ? send_item(hub, space, to, item, NULL) : 0;
 }
 
-int rill__emit_to(rill__peer *p, const rill__item *it) {
+/* To one peer, kept for it where that is away or has recovery. */
+static int emit_to(rill__peer *p, const rill__item *it) {
   rill_hub *hub = p->hub;
   rill_peer peer = rill__peer_handle(p);
   rill_to to = {.peers = &peer, .npeers = 1};
@@ -145,9 +146,8 @@ int rill__emit_to(rill__peer *p, const rill__item *it) {
   if (!p->open)
     return RILL_ERR_CLOSED;
   if (item.is_volatile &&
-      (p->conn->out.bytes > 0 ||
-       (rill__conn_is(p->conn, RILL__BOX) &&
-        !rill__session_polled(p->conn->session)))) {
+      (p->conn->out.bytes > 0 || (rill__conn_is(p->conn, RILL__BOX) &&
+                                  !rill__session_polled(p->conn->session)))) {
     hub->metrics.dropped_volatile_total++;
     return RILL_ERR_FULL;
   }
@@ -163,7 +163,7 @@ int rill__emit_message(rill__peer *p, const rill_msg *msg) {
   if ((msg->kind != RILL_TEXT && msg->kind != RILL_BINARY) ||
       msg->len > RILL__CHUNK_MAX / 2)
     return RILL_ERR_ARG;
-  return rill__emit_to(p, &item);
+  return emit_to(p, &item);
 }
 
 int rill_emit_peer(rill_peer peer, const char *name, const rill_builder *args,
@@ -190,7 +190,7 @@ int rill_emit_peer(rill_peer peer, const char *name, const rill_builder *args,
     item.ask = ask->id;
     rill__ask_expect(ask, p);
   }
-  rv = rill__emit_to(p, &item);
+  rv = emit_to(p, &item);
   if (ask != NULL && rv < 0)
     rill__ask_drop(ask);
   else if (ask != NULL)
@@ -217,7 +217,10 @@ int rill_emit_all(rill_hub *hub, const char *name, const rill_builder *args,
 
 int rill_emit_others(rill_peer from, rill_str room, const char *name,
                      const rill_builder *args, const rill_emit_opts *opts) {
-  rill_to to = {.rooms = &room, .nrooms = 1, .except = &from, .nexcept = 1,
+  rill_to to = {.rooms = &room,
+                .nrooms = 1,
+                .except = &from,
+                .nexcept = 1,
                 .space = rill_peer_space(from)};
 
   if (rill__peer_of(from) == NULL) /* whose namespace nobody knows */

@@ -16,8 +16,6 @@ int rill__emit_item(rill_hub *hub, const rill_to *to, rill__item *item);
  */
 void rill__emit_keep(rill_hub *hub, rill__space *space, const rill_to *to,
                      rill__item *item, char *offset);
-/* To one peer, kept for it where that is away or has recovery. */
-int rill__emit_to(rill__peer *p, const rill__item *item);
 /* 0, or why |name| cannot be an event's. */
 int rill__event_name_check(rill_hub *hub, rill_str name);
 

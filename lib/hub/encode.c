@@ -24,7 +24,9 @@ static void put(rill__bytes *out, rill_str s) {
   rill__bytes_add(out, s.ptr, s.len);
 }
 
-static void put_char(rill__bytes *out, char c) { rill__bytes_add(out, &c, 1); }
+static void put_char(rill__bytes *out, char c) {
+  rill__bytes_add(out, &c, 1);
+}
 
 static void put_base64(rill__bytes *out, rill_str data) {
   size_t len = rill__base64_len(data.len);
@@ -44,10 +46,10 @@ static void as_event(const rill__item *item, rill__item *event,
   if (msg == NULL)
     return;
   nodes[0] = (rill__node){.type = RILL_ARRAY, .len = 1, .u.nodes = 2};
-  nodes[1] = (rill__node){
-      .type = msg->kind == RILL_TEXT ? RILL_STRING : RILL_BYTES,
-      .len = (uint32_t)msg->len,
-      .u.ptr = msg->data};
+  nodes[1] =
+      (rill__node){.type = msg->kind == RILL_TEXT ? RILL_STRING : RILL_BYTES,
+                   .len = (uint32_t)msg->len,
+                   .u.ptr = msg->data};
   event->msg = NULL;
   event->name = rill_s("message");
   event->args = nodes;
@@ -108,8 +110,8 @@ static void write_envelope(rill__bytes *out, const rill__item *e) {
 }
 
 static void write_packed_envelope(rill__bytes *out, const rill__item *e) {
-  uint32_t members = 2u + e->asks + (e->room.len > 0) + (e->number > 0) +
-                     (e->offset.len > 0);
+  uint32_t members =
+      2u + e->asks + (e->room.len > 0) + (e->number > 0) + (e->offset.len > 0);
 
   rill__msgpack_write_map(out, members);
   rill__msgpack_write_str(out, rill_s("event"));
@@ -188,8 +190,7 @@ static void write_sse(rill__bytes *out, const rill__item *e,
 }
 
 static rill__sio_out packet_of(const rill__item *e) {
-  return (rill__sio_out){.type = e->answers ? RILL__SIO_ACK
-                                            : RILL__SIO_EVENT,
+  return (rill__sio_out){.type = e->answers ? RILL__SIO_ACK : RILL__SIO_EVENT,
                          .space = e->space,
                          .has_id = e->asks || e->answers,
                          .id = e->ask,
@@ -203,8 +204,7 @@ static rill__sio_out packet_of(const rill__item *e) {
 static void put_frame(rill__bytes *out, uint8_t first, rill_str data) {
   uint8_t header[RILL__WS_HEADER_MAX];
 
-  rill__bytes_add(out, header,
-                  rill__ws_header(header, first, data.len, NULL));
+  rill__bytes_add(out, header, rill__ws_header(header, first, data.len, NULL));
   put(out, data);
 }
 
@@ -226,7 +226,9 @@ static bool write_socketio(rill__bytes *out, const rill__sio_out *packet,
   rill_str v[MOST_ATTACHMENTS];
   rill__attachments att = {v, 0, MOST_ATTACHMENTS};
 
-  rill__bytes_str(out, polled ? "\x1e" "4" : "4");
+  rill__bytes_str(out, polled ? "\x1e"
+                                "4"
+                              : "4");
   rill__sio_write(out, packet, &att);
   if (att.len > MOST_ATTACHMENTS)
     return false;
@@ -240,7 +242,8 @@ static bool write_socketio(rill__bytes *out, const rill__sio_out *packet,
   }
   for (uint32_t i = 0; i < att.len; i++) {
     if (polled) {
-      rill__bytes_str(out, "\x1e" "b");
+      rill__bytes_str(out, "\x1e"
+                           "b");
       put_base64(out, v[i]);
     } else {
       put_frame(out, BINARY, v[i]);
@@ -259,7 +262,8 @@ static void write_socketio_msgpack(rill__bytes *out,
   }
   rill__bytes_init(&copy, out->alloc);
   rill__sio_write_msgpack(&copy, packet);
-  rill__bytes_str(out, "\x1e" "b");
+  rill__bytes_str(out, "\x1e"
+                       "b");
   if (copy.failed)
     out->failed = true;
   else

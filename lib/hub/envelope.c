@@ -105,8 +105,8 @@ static void put_error(rill_builder *b, const char *code, const char *message,
 }
 
 /* An error that answers |id|, or just happened. */
-static void tell_error(rill_conn *c, bool wants, uint64_t id,
-                       const char *code, const char *message) {
+static void tell_error(rill_conn *c, bool wants, uint64_t id, const char *code,
+                       const char *message) {
   rill_builder b;
 
   begin(c->hub, &b);
@@ -156,8 +156,9 @@ static const char *code_of(int status) {
 
 /* Close codes below 4500 tell a client to come back. */
 static unsigned close_of(int status) {
-  return status == 429 || status >= 500 ? RILL_CLOSE_AGAIN
-                                        : 4000u + 500u + (unsigned)status - 400u;
+  return status == 429 || status >= 500
+             ? RILL_CLOSE_AGAIN
+             : 4000u + 500u + (unsigned)status - 400u;
 }
 
 void rill__envelope_refuse(rill__session *s, int status, const char *reason,
@@ -249,8 +250,8 @@ static int on_open(rill__session *s, rill_value m) {
                        .offset = rill_get_str(m, "offset")};
 
   s->opening = true;
-  return rill__connect_ask(s, hub->spaces,
-                           (uint32_t)(auth.node - hub->tape.v), &how);
+  return rill__connect_ask(s, hub->spaces, (uint32_t)(auth.node - hub->tape.v),
+                           &how);
 }
 
 static int on_event(rill__peer *p, rill_value m, bool wants, uint64_t id) {

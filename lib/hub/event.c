@@ -1,7 +1,5 @@
 #include "hub/event.h"
 
-#include "hub/conn.h"
-#include "hub/emit.h"
 #include "hub/encode.h"
 #include "hub/session.h"
 
@@ -101,8 +99,7 @@ int rill_on(rill_hub *hub, const char *space, const char *name,
   return 0;
 }
 
-int rill_before(rill_hub *hub, const char *space, rill_event_fn fn,
-                void *arg) {
+int rill_before(rill_hub *hub, const char *space, rill_event_fn fn, void *arg) {
   rill__space *s;
   rill__before *b, **end;
   int rv = rules_of(hub, space, &s);
@@ -245,8 +242,12 @@ int rill__event_deliver(rill__peer *p, uint32_t at, bool wants, uint64_t id) {
   return rill__event_handle(p, name, n + 1, wants, id);
 }
 
-rill_str rill_event_name(const rill_event *ev) { return ev->name; }
-size_t rill_event_count(const rill_event *ev) { return ev->args->len; }
+rill_str rill_event_name(const rill_event *ev) {
+  return ev->name;
+}
+size_t rill_event_count(const rill_event *ev) {
+  return ev->args->len;
+}
 
 rill_value rill_event_arg(const rill_event *ev, size_t i) {
   return rill_value_at((rill_value){ev->args}, i);
@@ -277,9 +278,8 @@ int rill_ack(rill_ack_to to, const rill_builder *args) {
     p->hub->metrics.limit_attachments++;
     return RILL_ERR_LIMIT;
   }
-  return rill__event_answer(p, to.id,
-                            args != NULL ? rill_builder_value(args).node
-                                         : &none);
+  return rill__event_answer(
+      p, to.id, args != NULL ? rill_builder_value(args).node : &none);
 }
 
 int rill_event_reply(const rill_event *ev, const rill_builder *args) {

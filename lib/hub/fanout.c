@@ -148,8 +148,7 @@ static inline void hand_out(rill__fanout *f, rill__peer *p) {
   if (e->packed)
     rill__pmd_foreign(c->ws.pmd);
   c->flags &= (uint16_t)~RILL__ANSWER;
-  rill__conn_queue(c, e->chunk, e->from, e->to, f->count,
-                   e->kind, f->overflow);
+  rill__conn_queue(c, e->chunk, e->from, e->to, f->count, e->kind, f->overflow);
 }
 
 /* Nothing of the last run is kept that is larger than usual. */
@@ -217,8 +216,8 @@ static int run(rill_hub *hub, rill__room *room, rill__space *space,
   encodings enc;
   int rv;
 
-  if (f->open && (f->room != room || f->space != space ||
-                  f->overflow != item->overflow))
+  if (f->open &&
+      (f->room != room || f->space != space || f->overflow != item->overflow))
     rill__fanout_close(hub, f);
   if (f->open)
     mix = f->mix; /* it has been begun for these */
@@ -254,8 +253,8 @@ typedef struct once {
 
 /* Would a volatile item have to wait? */
 static bool waits(const rill_conn *c) {
-  return c->out.bytes > 0 || (rill__conn_is(c, RILL__BOX) &&
-                              !rill__session_polled(c->session));
+  return c->out.bytes > 0 ||
+         (rill__conn_is(c, RILL__BOX) && !rill__session_polled(c->session));
 }
 
 bool rill__variant_answers(unsigned variant) {
@@ -432,7 +431,10 @@ int rill__fanout_send(rill_hub *hub, const rill_to *to, const rill__item *it,
   }
   if (!is_run(to) || item.key.len > 0 || reached != NULL || item.is_volatile ||
       (mix & rill__mix_of(RILL__AS_OWN)) != 0 || in_parts(&item, mix)) {
-    once o = {.hub = hub, .item = &item, .space = space, .reached = reached,
+    once o = {.hub = hub,
+              .item = &item,
+              .space = space,
+              .reached = reached,
               .arg = arg};
     return send_once(&o, to);
   }

@@ -75,9 +75,8 @@ static bool write_answer(const rill_request *req, uint8_t protocol,
   rill__http_add_header(&out, rill_s("Connection"), rill_s("Upgrade"));
   rill__http_add_header(&out, rill_s("Sec-WebSocket-Accept"), rill_s(accept));
   if (protocol > 0)
-    rill__http_add_header(
-        &out, rill_s("Sec-WebSocket-Protocol"),
-        rill_s(req->route->opts.subprotocols[protocol - 1]));
+    rill__http_add_header(&out, rill_s("Sec-WebSocket-Protocol"),
+                          rill_s(req->route->opts.subprotocols[protocol - 1]));
   if (extensions != NULL)
     rill__http_add_header(&out, rill_s("Sec-WebSocket-Extensions"),
                           rill_s(extensions));
@@ -114,8 +113,8 @@ static int prepare(rill_request *req, rill__pmd_params *params, bool deflate) {
 int rill__handshake_answer(rill_request *req, uint8_t *chosen) {
   rill__pmd_params params;
   char answer[160];
-  bool deflate = req->route->opts.deflate.enabled &&
-                 negotiate(req, &params, answer);
+  bool deflate =
+      req->route->opts.deflate.enabled && negotiate(req, &params, answer);
   uint8_t protocol = choose_subprotocol(req);
   int rv = prepare(req, &params, deflate);
 

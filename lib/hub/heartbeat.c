@@ -50,15 +50,14 @@ static rill_time silence_due(const rill_conn *c) {
     due = rill__sooner(due, rill__session_due(c));
   }
   if (by_the_clock(c))
-    return rill__sooner(due,
-                        later(c->pinged, rill__conn_is(c, RILL__PINGED)
-                                             ? l->pong_ms
-                                             : l->ping_ms));
+    return rill__sooner(due, later(c->pinged, rill__conn_is(c, RILL__PINGED)
+                                                  ? l->pong_ms
+                                                  : l->ping_ms));
   due = rill__sooner(due, later(c->heard, l->idle_ms));
   if (rill__conn_is(c, RILL__PINGED))
     return rill__sooner(due, later(c->pinged, l->pong_ms));
-  return rill__sooner(due, later(c->heard > c->pinged ? c->heard : c->pinged,
-                                 l->ping_ms));
+  return rill__sooner(
+      due, later(c->heard > c->pinged ? c->heard : c->pinged, l->ping_ms));
 }
 
 void rill__heartbeat_again(rill_conn *c) {
@@ -70,8 +69,7 @@ void rill__heartbeat_again(rill_conn *c) {
   if (c->since != RILL_NEVER)
     c->since = later(c->hub->now, c->hub->config.limits.message_ms);
   if (c->session != NULL && c->session->parts_by != RILL_NEVER)
-    c->session->parts_by = later(c->hub->now,
-                                 c->hub->config.limits.message_ms);
+    c->session->parts_by = later(c->hub->now, c->hub->config.limits.message_ms);
   rill__conn_arm(c);
 }
 

@@ -161,7 +161,8 @@ static bool is_for(const rill__peer *p, const rill__entry *e) {
   return true;
 }
 
-/* Does what is behind |offset| fit? Written out it is longer; twice, at most. */
+/* Does what is behind |offset| fit? Written out it is longer; twice, at most.
+ */
 static bool fits(const rill__peer *p, uint64_t offset) {
   const rill_limits *l = &p->hub->config.limits;
   const rill__member *m = NULL;
@@ -205,7 +206,8 @@ static rill__entry *next_missed(const rill__peer *p, uint64_t offset,
 
   while ((r = ring_of(p, &m, &step, &from)) != NULL) {
     uint32_t i = first_behind(r, offset > from ? offset : from);
-    if (i < r->len && (best == NULL || rill__ring_at(r, i)->offset < best->offset)) {
+    if (i < r->len &&
+        (best == NULL || rill__ring_at(r, i)->offset < best->offset)) {
       best = rill__ring_at(r, i);
       *room = r->room;
     }

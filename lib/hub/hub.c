@@ -46,8 +46,7 @@ static void set_rates(rill_hub *hub) {
   hub->rate.messages = rill__rate_of(l->messages_per_sec, l->messages_burst);
   hub->rate.bytes = rill__rate_of(l->bytes_per_sec, l->bytes_burst);
   hub->rate.charging = hub->rate.messages.unit != 0 ||
-                       hub->rate.bytes.unit != 0 ||
-                       hub->config.charge != NULL;
+                       hub->rate.bytes.unit != 0 || hub->config.charge != NULL;
   hub->rate.easy_bytes =
       l->soft_bytes < l->queue_bytes ? l->soft_bytes : l->queue_bytes;
   hub->rate.easy_count =

@@ -90,6 +90,7 @@ struct rill_hub {
   rill__space *spaces; /* the first is "/" */
   uint32_t nspaces;
   rill__session *sessions;  /* by sid */
+  size_t parts_bytes;       /* of packets that wait for attachments */
   struct rill__voice *sids; /* peers by public sid */
   struct rill__voice *secrets; /* those that can be recovered, by secret */
   rill__ask *asks;          /* emits that wait for answers, by number */

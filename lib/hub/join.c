@@ -10,7 +10,7 @@
 struct rill__join {
   rill__join *next;
   enum { JOIN_ASK, JOIN_WAIT, JOIN_READ, JOIN_DONE } state;
-  int status; /* of JOIN_DONE */
+  int status;  /* of JOIN_DONE */
   bool client; /* it asked itself, and is told */
   bool denied; /* by the host, whatever |status| it gave */
   rill__join_how how;
@@ -95,8 +95,7 @@ static void decide(rill__peer *p, rill__join *j, int verdict) {
     return;
   }
   j->serial = ++p->hub->next_join;
-  j->status = rill__catch_up(p, room_of(j), &j->how, j->serial,
-                             &j->caught_up);
+  j->status = rill__catch_up(p, room_of(j), &j->how, j->serial, &j->caught_up);
   if (j->status == RILL_LATER)
     j->state = JOIN_READ;
 }
@@ -115,7 +114,9 @@ void rill__join_read(rill__peer *p, uint64_t serial, int status,
   rill__peer_due(p, RILL__DUE_JOINS);
 }
 
-static bool may_join(const rill__peer *p) { return p->open || p->joining; }
+static bool may_join(const rill__peer *p) {
+  return p->open || p->joining;
+}
 
 static int settle(rill_peer peer, rill_str room, int verdict) {
   rill__peer *p = rill__peer_of(peer);
@@ -163,8 +164,7 @@ static void tell(rill__peer *p, rill__join *j) {
   if (p->open && j->client && !j->how.by_event && rill__envelope_speaks(p))
     rill__envelope_joined(p, room_of(j), j->status, &j->how, &j->caught_up);
   else if (p->open && j->client)
-    rill__room_event_joined(p, room_of(j), j->status, &j->how,
-                            &j->caught_up);
+    rill__room_event_joined(p, room_of(j), j->status, &j->how, &j->caught_up);
   if (p->open && h->on_joined != NULL) {
     p->hub->in_handler = true;
     rv = h->on_joined(rill__peer_handle(p), room_of(j), j->status, arg);

@@ -1,7 +1,6 @@
 #include <rill/metrics.h>
 
 #include "hub/hub.h"
-#include "hub/peer.h"
 
 void rill__hub_breach(rill_hub *hub, int limit) {
   static const size_t at[] = {
@@ -18,7 +17,7 @@ void rill_metrics_read(const rill_hub *hub, rill_metrics *out) {
   out->conns = hub->nconns;
   out->peers = hub->peers.open;
   out->queued_bytes = hub->chunks.held - hub->ws.assembly_bytes;
-  out->assembly_bytes = hub->ws.assembly_bytes;
+  out->assembly_bytes = hub->ws.assembly_bytes + hub->parts_bytes;
   out->timers = hub->timers.len;
   out->away = hub->naway;
   out->history_bytes = hub->history_bytes;
@@ -78,10 +77,9 @@ static void put_sample(text *t, const char *name, const char *label,
 }
 
 size_t rill_metrics_text(const rill_hub *hub, char *buf, size_t size) {
-  static const char *const causes[] = {
-      "none",
+  static const char *const causes[] = {"none",
 #define RILL_X(name, text) #name,
-      RILL_CAUSES(RILL_X)
+                                       RILL_CAUSES(RILL_X)
 #undef RILL_X
   };
   text t = {buf, size, 0};

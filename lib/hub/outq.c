@@ -21,7 +21,9 @@ void rill__out_env_finish(rill__out_env *env) {
   env->nspare = 0;
 }
 
-void rill__outq_init(rill__outq *q) { *q = (rill__outq){0}; }
+void rill__outq_init(rill__outq *q) {
+  *q = (rill__outq){0};
+}
 
 static rill__extent *extent_new(rill__out_env *env) {
   rill__extent *e = env->spare;

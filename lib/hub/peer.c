@@ -256,8 +256,7 @@ void rill__peers_free(rill_hub *hub) {
 void rill__peer_unbind(rill__peer *p) {
   rill_conn *c = p->conn;
   rill_str address = rill__address_text(c);
-  rill__peer_rare *rare =
-      p->told || p->dialed ? rill__peer_rare_of(p) : NULL;
+  rill__peer_rare *rare = p->told || p->dialed ? rill__peer_rare_of(p) : NULL;
 
   if (rare != NULL) {
     rare->address_len =
@@ -285,8 +284,8 @@ void rill__peer_ending(rill__peer *p, rill_cause cause, unsigned code,
   e->code = (uint16_t)code;
   e->sent = (uint16_t)sent;
   e->status = (uint16_t)status;
-  e->reason_len = (uint8_t)(reason.len < sizeof e->reason ? reason.len
-                                                          : sizeof e->reason);
+  e->reason_len =
+      (uint8_t)(reason.len < sizeof e->reason ? reason.len : sizeof e->reason);
   if (e->reason_len > 0)
     memcpy(e->reason, reason.ptr, e->reason_len);
 }

@@ -80,7 +80,9 @@ int rill_ping(rill_peer peer) {
   return 0;
 }
 
-bool rill_is_open(rill_peer peer) { return rill__peer_open(peer) != NULL; }
+bool rill_is_open(rill_peer peer) {
+  return rill__peer_open(peer) != NULL;
+}
 
 uint64_t rill_peer_id(rill_peer peer) {
   if (rill__peer_of(peer) == NULL)
@@ -107,9 +109,8 @@ rill_str rill_peer_address(rill_peer peer) {
     return (rill_str){0};
   if (p->conn != NULL)
     return rill__address_text(p->conn);
-  return p->rare == NULL
-             ? (rill_str){0}
-             : (rill_str){p->rare->address, p->rare->address_len};
+  return p->rare == NULL ? (rill_str){0}
+                         : (rill_str){p->rare->address, p->rare->address_len};
 }
 
 uint16_t rill_peer_port(rill_peer peer) {
@@ -151,14 +152,19 @@ size_t rill_peer_queued(rill_peer peer) {
   return p->conn != NULL ? p->conn->out.bytes : 0;
 }
 
-size_t rill_peers(const rill_hub *hub) { return hub->peers.open; }
+size_t rill_peers(const rill_hub *hub) {
+  return hub->peers.open;
+}
 
-static const char *const reasons[] = {
-    "transport close",             "transport error",
-    "ping timeout",                "parse error",
-    "forced close",                "client namespace disconnect",
-    "server namespace disconnect", "server shutting down",
-    "forced server close"};
+static const char *const reasons[] = {"transport close",
+                                      "transport error",
+                                      "ping timeout",
+                                      "parse error",
+                                      "forced close",
+                                      "client namespace disconnect",
+                                      "server namespace disconnect",
+                                      "server shutting down",
+                                      "forced server close"};
 
 const char *rill_disconnect_reason(const rill_closed *closed) {
   for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)

@@ -7,8 +7,6 @@
  */
 #include <rill/history.h>
 
-#include "hub/batch.h"
-#include "hub/conn.h"
 #include "hub/emit.h"
 #include "hub/event.h"
 #include "hub/history.h"
@@ -129,8 +127,8 @@ static void tell_later(rill__work *w, publication *p, int status,
 /* Sends what is numbered |at| now. */
 static int hand_out(const publication *p, rill__item *item, uint64_t at) {
   rill_str room = room_of(p);
-  rill_to to = {.rooms = &room, .nrooms = 1,
-                .space = rill__space_name(p->space)};
+  rill_to to = {
+      .rooms = &room, .nrooms = 1, .space = rill__space_name(p->space)};
 
   item->number = at;
   item->time_ms = p->time_ms;
@@ -277,8 +275,9 @@ static int number(publication *p, rill__item *item, uint64_t *at) {
   return hand_out(p, item, *at);
 }
 
-int rill__publish(rill_hub *hub, rill_str room, rill_str name, rill_value args,
-                  const rill_publish_opts *opts) {
+/* As rill_publish; |args| is an array or absent. */
+static int publish(rill_hub *hub, rill_str room, rill_str name, rill_value args,
+                   const rill_publish_opts *opts) {
   rill__space *space = rill__space_find(hub, opts->space);
   rill_room_opts kept;
   rill__item item = {.name = name};
@@ -290,7 +289,8 @@ int rill__publish(rill_hub *hub, rill_str room, rill_str name, rill_value args,
 
   if (rv == 0)
     rv = rill__event_name_check(hub, name);
-  if (rv == 0 && (space == NULL || opts->id.len > hub->config.limits.name_bytes))
+  if (rv == 0 &&
+      (space == NULL || opts->id.len > hub->config.limits.name_bytes))
     rv = RILL_ERR_ARG;
   p = rv == 0 ? publication_new(hub, space, room, opts) : NULL;
   if (p == NULL) {
@@ -345,8 +345,7 @@ int rill_publish(rill_hub *hub, rill_str room, const char *name,
   }
   if (args != NULL)
     value = rill_builder_value(args);
-  return rill__publish(hub, room, rill_s(name), value,
-                       opts != NULL ? opts : &plain);
+  return publish(hub, room, rill_s(name), value, opts != NULL ? opts : &plain);
 }
 
 int rill_publish_event(const rill_event *ev, rill_str room,
@@ -356,6 +355,6 @@ int rill_publish_event(const rill_event *ev, rill_str room,
 
   own.ack = ev;
   own.space = rill_peer_space(from);
-  return rill__publish(from.hub, room, rill_event_name(ev),
-                       rill_event_args(ev), &own);
+  return publish(from.hub, room, rill_event_name(ev), rill_event_args(ev),
+                 &own);
 }

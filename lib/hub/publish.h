@@ -1,5 +1,5 @@
 /*
- * publish.h - what else publishes, and what a room's log is called.
+ * publish.h - what else publishes or reads, and what a room's log is called.
  */
 #ifndef RILL__PUBLISH_H
 #define RILL__PUBLISH_H
@@ -8,9 +8,10 @@
 
 #include "hub/hub.h"
 
-/* As rill_publish; |args| is an array or absent. */
-int rill__publish(rill_hub *hub, rill_str room, rill_str name, rill_value args,
-                  const rill_publish_opts *opts);
+/* As rill_history; |drop| lets go of |arg| where the hub goes before. */
+typedef void (*rill__drop_fn)(rill_hub *hub, void *arg);
+int rill__history(rill_hub *hub, rill_str room, const rill_history_opts *opts,
+                  rill_pasts_fn fn, rill__drop_fn drop, void *arg);
 /* The name of a room's log in the store; false: no memory. */
 bool rill__log_name(rill__bytes *out, rill_str space, rill_str room);
 

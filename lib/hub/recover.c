@@ -1,7 +1,6 @@
 #include "hub/recover.h"
 
 #include "hub/ask.h"
-#include "hub/conn.h"
 #include "hub/follower.h"
 
 bool rill__recoverable(const rill__peer *p, rill_cause cause) {
@@ -63,9 +62,9 @@ void rill__peer_return(rill__peer *p) {
 void rill__peer_give_up(rill__peer *p) {
   no_longer_away(p);
   rill__voice_forget_secret(p);
-  p->hub->metrics.closed[p->rare != NULL && p->rare->ended
-                             ? p->rare->ending.cause
-                             : RILL_CAUSE_NOMEM]++;
+  p->hub->metrics
+      .closed[p->rare != NULL && p->rare->ended ? p->rare->ending.cause
+                                                : RILL_CAUSE_NOMEM]++;
   rill__peer_due(p, RILL__DUE_CLOSE);
 }
 

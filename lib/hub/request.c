@@ -1,9 +1,5 @@
 #include "hub/request.h"
 
-#include <assert.h>
-
-#include "hub/address.h"
-#include "hub/peer.h"
 #include "hub/room.h"
 #include "hub/session.h"
 
@@ -57,8 +53,8 @@ void rill__request_orphan(rill_request *req) {
     req->answered = true;
 }
 
-int rill__request_answer(rill_request *req, rill__bytes *out,
-                         rill__outq *body, bool close) {
+int rill__request_answer(rill_request *req, rill__bytes *out, rill__outq *body,
+                         bool close) {
   rill_conn *c = req->conn;
   int rv = 0;
 
@@ -135,7 +131,7 @@ int rill__request_refuse(rill_request *req, int status, const char *reason) {
   return refuse(req, status, reason, NULL, (rill_str){0});
 }
 
-/* What a dialect with requests of its own does before, or instead of, a hook. */
+/* What a dialect with requests of its own does before a hook, or instead. */
 static bool dialect(rill_request *req) {
   rill_conn *c = req->conn;
 
@@ -198,8 +194,8 @@ static int run_hook(rill_request *req) {
   int rv;
 
   /* the envelope's "open" is what is judged there */
-  if (req->upgrade && (config->authenticate == NULL ||
-                       req->route->dialect == RILL_JSON))
+  if (req->upgrade &&
+      (config->authenticate == NULL || req->route->dialect == RILL_JSON))
     return rill_accept(req, (rill_str){0});
   req->hub->in_handler = true;
   rv = req->upgrade ? config->authenticate(req, config->arg)
@@ -484,12 +480,13 @@ rill_str rill_request_address(const rill_request *req) {
   return (rill_str){(const char *)req->address.data, req->address.len};
 }
 
-rill_hub *rill_request_hub(const rill_request *req) { return req->hub; }
+rill_hub *rill_request_hub(const rill_request *req) {
+  return req->hub;
+}
 
 /* Cuts |*rest| at the first |at|; returns what stood before it. */
 static rill_str cut(rill_str *rest, char at) {
-  const char *p =
-      rest->len > 0 ? memchr(rest->ptr, at, rest->len) : NULL;
+  const char *p = rest->len > 0 ? memchr(rest->ptr, at, rest->len) : NULL;
   rill_str s = *rest;
 
   if (p == NULL) {
@@ -503,8 +500,8 @@ static rill_str cut(rill_str *rest, char at) {
 }
 
 rill_str rill_request_query(const rill_request *req, const char *name) {
-  rill_str query = req->http != NULL ? rill__http_head_of(req->http)->query
-                                     : (rill_str){0};
+  rill_str query =
+      req->http != NULL ? rill__http_head_of(req->http)->query : (rill_str){0};
   rill_str rest = query, value = {0};
   rill__bytes *scratch = req->scratch;
   int64_t len;

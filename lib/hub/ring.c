@@ -4,8 +4,6 @@
  */
 #include "hub/history.h"
 
-#include "hub/conn.h"
-
 /* How often rings are looked at for what is too old, and how many of them. */
 #define SWEEP_MS 250u
 #define SWEEP_RINGS 256
@@ -82,12 +80,12 @@ static bool too_old(const rill_hub *hub, const rill__ring *r) {
   /* what was sent before the hub was told any time begins its own now */
   if (r->len > 0 && rill__ring_at(r, 0)->at == 0)
     rill__ring_at(r, 0)->at = hub->now;
-  return r->len > 0 && rill__after(rill__ring_at(r, 0)->at, r->most_ms) <= hub->now;
+  return r->len > 0 &&
+         rill__after(rill__ring_at(r, 0)->at, r->most_ms) <= hub->now;
 }
 
-/* |*ring| is made where it is needed; what does not fit is forgotten. */
 void rill__ring_add(rill_hub *hub, rill__ring **ring, rill__room *room,
-                rill__entry *e) {
+                    rill__entry *e) {
   const rill_limits *l = &hub->config.limits;
   rill__ring *r = *ring;
 
@@ -97,7 +95,8 @@ void rill__ring_add(rill_hub *hub, rill__ring **ring, rill__room *room,
     hub->history_lost = e->offset;
     return;
   }
-  while (r->len > 0 && (r->len >= r->most || r->bytes + e->size > r->most_bytes)) {
+  while (r->len > 0 &&
+         (r->len >= r->most || r->bytes + e->size > r->most_bytes)) {
     hub->metrics.limit_history_count += r->len >= r->most;
     hub->metrics.limit_history_bytes += r->len < r->most;
     drop_oldest(hub, r);

@@ -2,7 +2,6 @@
 
 #include "base/utf8.h"
 #include "hub/batch.h"
-#include "hub/conn.h"
 #include "hub/follower.h"
 #include "hub/history.h"
 
@@ -37,8 +36,7 @@ static rill_room_opts opts_of(const rill_hub *hub, rill_str name) {
       continue;
     if (r->len > 0 && memcmp(r->name, name.ptr, r->len) != 0)
       continue;
-    if (best == NULL ||
-        (best->prefix && (!r->prefix || r->len > best->len)))
+    if (best == NULL || (best->prefix && (!r->prefix || r->len > best->len)))
       best = r; /* of equals the newest, which comes first */
   }
   return best != NULL ? best->opts : (rill_room_opts){0};
@@ -56,9 +54,8 @@ static rill__room *find(const rill_hub *hub, const rill__space *space,
 }
 
 rill__room *rill__room_find(const rill__space *space, rill_str name) {
-  return space == NULL || space->rooms == NULL
-             ? NULL
-             : find(space->hub, space, name);
+  return space == NULL || space->rooms == NULL ? NULL
+                                               : find(space->hub, space, name);
 }
 
 /* The history of a space with recovery is on where nothing else is said. */
@@ -82,8 +79,7 @@ static void set_opts(rill_hub *hub, rill__room *r) {
   r->overflow = r->opts.overflow;
 }
 
-static rill__room *room_new(rill_hub *hub, rill__space *space,
-                            rill_str name) {
+static rill__room *room_new(rill_hub *hub, rill__space *space, rill_str name) {
   const rill__alloc *map_alloc = &hub->alloc;
   bool map_failed = false;
   rill__room *r;
@@ -110,8 +106,7 @@ static rill__room *room_new(rill_hub *hub, rill__space *space,
   return r;
 }
 
-rill__room *rill__room_make(rill_hub *hub, rill__space *space,
-                            rill_str name) {
+rill__room *rill__room_make(rill_hub *hub, rill__space *space, rill_str name) {
   rill__room *r = find(hub, space, name);
   return r != NULL ? r : room_new(hub, space, name);
 }
@@ -158,9 +153,8 @@ static bool grow(rill_hub *hub, rill__room *r) {
 
   if (r->count < r->cap)
     return true;
-  members =
-      rill__realloc(&hub->alloc, r->members, r->cap * sizeof *r->members,
-                    cap * sizeof *r->members);
+  members = rill__realloc(&hub->alloc, r->members, r->cap * sizeof *r->members,
+                          cap * sizeof *r->members);
   if (members == NULL)
     return false;
   r->members = members;
@@ -267,8 +261,7 @@ int rill_leave(rill_peer peer, rill_str room) {
   return 0;
 }
 
-size_t rill_room_count_in(const rill_hub *hub, rill_str space,
-                          rill_str room) {
+size_t rill_room_count_in(const rill_hub *hub, rill_str space, rill_str room) {
   const rill__room *r = rill__room_find(rill__space_find(hub, space), room);
   return r != NULL ? r->count : 0;
 }

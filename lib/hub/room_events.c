@@ -50,8 +50,7 @@ static int on_join(rill_peer peer, const rill_event *ev, void *arg) {
   rill__peer *p = rill__peer_of(peer);
   rill_value since = rill_value_get(rill_event_arg(ev, 0), "since");
   rill_ack_to ack = rill_event_ack(ev);
-  rill__join_how how = {
-      .wants = ack.wanted, .by_event = true, .id = ack.id};
+  rill__join_how how = {.wants = ack.wanted, .by_event = true, .id = ack.id};
   int rv;
 
   (void)arg;

@@ -65,7 +65,7 @@ static bool takes(const rill__route *r, rill_str method) {
 }
 
 rill__route *rill__route_find(const rill_hub *hub, rill_str method,
-                                    rill_str path, bool *wrong_method) {
+                              rill_str path, bool *wrong_method) {
   rill__route *best = NULL;
 
   *wrong_method = false;
@@ -196,7 +196,6 @@ void rill__routes_free(rill_hub *hub) {
   while (hub->routes != NULL) {
     rill__route *r = hub->routes;
     hub->routes = r->next;
-    rill__free(&hub->alloc, r,
-               sizeof *r + r->pattern.len + r->method.len + 2);
+    rill__free(&hub->alloc, r, sizeof *r + r->pattern.len + r->method.len + 2);
   }
 }

@@ -174,9 +174,8 @@ static int share(rill_conn *c, const rill_msg *msg, rill_overflow policy) {
 
   hub->delivering_first = (uint8_t)(RILL__WS_FIN | opcode_of(msg));
   rill__ws_header(m->data - n, hub->delivering_first, m->len, NULL);
-  return rill__conn_queue(c, m->chunk, at - (uint32_t)n,
-                          at + (uint32_t)m->len, 1, RILL__OUT_MESSAGES,
-                          policy);
+  return rill__conn_queue(c, m->chunk, at - (uint32_t)n, at + (uint32_t)m->len,
+                          1, RILL__OUT_MESSAGES, policy);
 }
 
 int rill__conn_queue_keyed(rill_conn *c, rill__chunk *chunk,
@@ -292,8 +291,7 @@ static bool append(rill_conn *c, const rill_msg *msg) {
       c->out.count + 1 >= hub->rate.easy_count)
     return false;
   n = rill__ws_header(chunk->data + chunk->used,
-                      (uint8_t)(RILL__WS_FIN | opcode_of(msg)), msg->len,
-                      NULL);
+                      (uint8_t)(RILL__WS_FIN | opcode_of(msg)), msg->len, NULL);
   if (msg->len > 0)
     memcpy(chunk->data + chunk->used + n, msg->data, msg->len);
   n += msg->len;
@@ -324,7 +322,7 @@ static int sent(rill_conn *c, int rv) {
   return RILL_BUSY;
 }
 
-int rill__conn_send(rill_conn *c, const rill_msg *msg, rill_overflow policy) {
+static int send_raw(rill_conn *c, const rill_msg *msg, rill_overflow policy) {
   rill_hub *hub = c->hub;
   uint8_t first = (uint8_t)(RILL__WS_FIN | opcode_of(msg));
 
@@ -356,8 +354,7 @@ int rill__conn_send_item(rill_conn *c, const rill__item *item,
       rv = send_deflated(c, e.first, data, e.len, policy);
     else
       rv = queue_payload(c, item->key, e.first, data, e.len,
-                         e.whole ? RILL__OUT_WHOLE
-                                 : rill__kind_of(c->variant),
+                         e.whole ? RILL__OUT_WHOLE : rill__kind_of(c->variant),
                          policy);
   } else if (out.failed) {
     rv = RILL_ERR_NOMEM;
@@ -381,10 +378,9 @@ int rill_send(rill_peer peer, const rill_msg *msg) {
     return RILL_ERR_ARG;
   if (p->voice != NULL)
     return rill__emit_message(p, msg);
-  return rill__conn_send(p->conn, msg, msg->overflow);
+  return send_raw(p->conn, msg, msg->overflow);
 }
 
 rill_msg rill_text(const char *text) {
-  return (rill_msg){
-      .data = text, .len = strlen(text), .kind = RILL_TEXT};
+  return (rill_msg){.data = text, .len = strlen(text), .kind = RILL_TEXT};
 }

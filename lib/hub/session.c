@@ -60,15 +60,12 @@ void rill__session_forget_head(rill__session *s) {
   s->head = NULL;
 }
 
-void rill__session_parts_free(rill__session *s) {
-  rill__parts *p = s->parts;
-
-  s->parts = NULL;
-  s->parts_by = RILL_NEVER;
+void rill__parts_free(rill_hub *hub, rill__parts *p) {
   if (p == NULL)
     return;
+  hub->parts_bytes -= p->data.len;
   rill__bytes_finish(&p->data);
-  rill__free(&s->hub->alloc, p, sizeof *p + p->want * sizeof p->ends[0]);
+  rill__free(&hub->alloc, p, sizeof *p + p->want * sizeof p->ends[0]);
 }
 
 static void session_free(rill__session *s) {
@@ -77,7 +74,7 @@ static void session_free(rill__session *s) {
 
   HASH_DEL(hub->sessions, s);
   hub->metrics.sessions -= s->engineio;
-  rill__session_parts_free(s);
+  rill__parts_free(hub, s->parts);
   rill__http_free(s->head);
   rill__bytes_finish(&s->parted);
   rill__bytes_finish(&s->address);
@@ -138,7 +135,9 @@ bool rill__session_has_parted(const rill__session *s, rill_str space) {
   return false;
 }
 
-bool rill__session_polled(const rill__session *s) { return s->poll != NULL; }
+bool rill__session_polled(const rill__session *s) {
+  return s->poll != NULL;
+}
 
 rill__peer *rill__session_peer(const rill__session *s,
                                const rill__space *space) {
@@ -149,6 +148,11 @@ rill__peer *rill__session_peer(const rill__session *s,
   return p;
 }
 
+/* Is the head kept for nobody but who may still connect? */
+static bool head_is_over(const rill__session *s) {
+  return s->head != NULL && s->connects == NULL;
+}
+
 rill_time rill__session_due(const rill_conn *c) {
   const rill__session *s = c->session;
   rill_time due = s->parts_by;
@@ -157,7 +161,7 @@ rill_time rill__session_due(const rill_conn *c) {
     return s->probe_by;
   if (s->connects != NULL)
     due = rill__sooner(due, rill__connects_due(s));
-  if (c->peer == NULL || s->head != NULL)
+  if (c->peer == NULL || head_is_over(s))
     due = rill__sooner(due, s->connect_by);
   return due;
 }
@@ -172,7 +176,7 @@ void rill__session_tick(rill_conn *c) {
                        "no upgrade in time");
   } else if (c != s->probe && rill__connects_due(s) <= hub->now) {
     rill__connects_expire(s);
-  } else if (c != s->probe && c->peer != NULL && s->head != NULL &&
+  } else if (c != s->probe && c->peer != NULL && head_is_over(s) &&
              s->connect_by <= hub->now) {
     rill__http_free(s->head); /* who connects now is not asked its headers */
     s->head = NULL;

@@ -70,8 +70,8 @@ int rill__session_message(rill_conn *c, const rill_msg *msg);
 int rill__session_dispatch(rill__session *s, const rill_msg *msg);
 /* A payload of long-polling, or what was held of one; engineio.c. */
 int rill__session_payload(rill_conn *box, uint8_t *data, size_t len);
-/* What is being put together is complete or wanted no more. */
-void rill__session_parts_free(rill__session *s);
+/* NULL is fine. */
+void rill__parts_free(rill_hub *hub, rill__parts *p);
 /* The handshake is kept only while there may be more namespaces. */
 void rill__session_forget_head(rill__session *s);
 
@@ -148,7 +148,7 @@ void rill__connect_open(rill__peer *p);
 /* sse.c */
 void rill__sse_request(rill_request *req);
 int rill__sse_accept(rill_request *req, rill_str user);
-/* A room has been joined, or not; false: |p| has no more to join, or is gone. */
+/* A room is joined, or not; false: |p| has no more to join, or is gone. */
 bool rill__sse_joined(rill__peer *p, int status);
 /* Begins the stream: the rooms are joined. */
 void rill__sse_open(rill__peer *p);

@@ -9,7 +9,6 @@
 #include "hub/conn.h"
 #include "hub/event.h"
 #include "hub/session.h"
-#include "wire/engineio.h"
 
 static rill__value_limits limits_of(const rill_hub *hub) {
   const rill_limits *l = &hub->config.limits;
@@ -22,7 +21,9 @@ static bool packed(const rill_conn *c) {
          format == RILL__AS_POLLED_SOCKETIO_MSGPACK;
 }
 
-static bool polled(const rill_conn *c) { return rill__conn_is(c, RILL__BOX); }
+static bool polled(const rill_conn *c) {
+  return rill__conn_is(c, RILL__BOX);
+}
 
 /* A packet of this side's own, past the limits: 0 or RILL_ERR_NOMEM. */
 static int write_packet(rill_conn *c, const rill__sio_out *packet) {
@@ -74,8 +75,8 @@ void rill__socketio_connected(rill__peer *p) {
   write_packet(p->conn, &packet);
 }
 
-void rill__socketio_refuse(rill__session *s, rill_str space,
-                           const char *reason, const rill__node *data) {
+void rill__socketio_refuse(rill__session *s, rill_str space, const char *reason,
+                           const rill__node *data) {
   rill_builder b;
   rill_value whole;
   rill__sio_out packet = {.type = RILL__SIO_CONNECT_ERROR, .space = space};
@@ -188,6 +189,58 @@ static int on_packet(rill__session *s, const rill__sio_packet *packet) {
   return rill__socketio_violation(s, RILL_ERR_PROTO);
 }
 
+static rill__session *largest(const rill_hub *hub) {
+  rill__session *most = NULL;
+
+  for (rill__session *s = hub->sessions; s != NULL; s = s->hh.next)
+    if (s->parts != NULL && s->conn->state == RILL__OPEN &&
+        (most == NULL || s->parts->data.len > most->parts->data.len))
+      most = s;
+  return most;
+}
+
+/* As with messages in frames: the largest is shed. */
+static void shed(rill__session *s) {
+  rill__parts *p = s->parts;
+
+  s->hub->metrics.limit_assembly_bytes++;
+  s->parts = NULL;
+  s->parts_by = RILL_NEVER;
+  rill__parts_free(s->hub, p);
+  rill__conn_ws_fail(s->conn, RILL_CAUSE_OVERLOAD, RILL_CLOSE_OVERLOAD,
+                     "short of memory for messages");
+}
+
+/* Is there room for |extra| bytes more of |s|? Else it has been shed. */
+static bool make_room(rill__session *s, size_t extra) {
+  rill_hub *hub = s->hub;
+  rill_conn *c = s->conn; /* to shed another may be the end of |s| */
+  size_t limit = hub->config.limits.assembly_bytes;
+  size_t size = s->parts->data.len + extra;
+
+  while (limit != RILL_UNLIMITED && c->state == RILL__OPEN &&
+         hub->ws.assembly_bytes + hub->parts_bytes + extra > limit) {
+    rill__session *most = largest(hub);
+    if (most != NULL && most->parts->data.len > size)
+      shed(most);
+    else
+      shed(s);
+  }
+  return c->state == RILL__OPEN;
+}
+
+/* Adds |msg| to |s|->parts: 0, or the conn ends. */
+static int keep_part(rill__session *s, const rill_msg *msg) {
+  rill__parts *p = s->parts;
+  size_t before = p->data.len;
+
+  if (!make_room(s, msg->len))
+    return RILL_ERR_CLOSED;
+  rill__bytes_add(&p->data, msg->data, msg->len);
+  s->hub->parts_bytes += p->data.len - before;
+  return p->data.failed ? rill__socketio_violation(s, RILL_ERR_NOMEM) : 0;
+}
+
 /* Keeps the text of a packet until its attachments are there. */
 static int begin_parts(rill__session *s, uint32_t want, const rill_msg *msg) {
   rill_hub *hub = s->hub;
@@ -201,9 +254,8 @@ static int begin_parts(rill__session *s, uint32_t want, const rill_msg *msg) {
   p->text_len = (uint32_t)msg->len;
   s->parts = p;
   s->parts_by = rill__after(hub->now, hub->config.limits.message_ms);
-  rill__bytes_add(&p->data, msg->data, msg->len);
   rill__conn_arm(s->conn);
-  return p->data.failed ? rill__socketio_violation(s, RILL_ERR_NOMEM) : 0;
+  return keep_part(s, msg);
 }
 
 static int complete(rill__session *s, rill__parts *p) {
@@ -239,17 +291,16 @@ static int add_part(rill__session *s, const rill_msg *msg) {
                        "message too big");
     return RILL_ERR_PROTO;
   }
-  rill__bytes_add(&p->data, msg->data, msg->len);
+  rv = keep_part(s, msg);
+  if (rv != 0)
+    return rv;
   p->ends[p->n++] = (uint32_t)p->data.len;
-  if (p->data.failed)
-    return rill__socketio_violation(s, RILL_ERR_NOMEM);
   if (p->n < p->want)
     return 0;
   s->parts = NULL; /* handlers may end the session: it is gone then */
   s->parts_by = RILL_NEVER;
   rv = complete(s, p);
-  rill__bytes_finish(&p->data);
-  rill__free(&hub->alloc, p, sizeof *p + p->want * sizeof p->ends[0]);
+  rill__parts_free(hub, p);
   return rv;
 }
 

@@ -3,7 +3,6 @@
 #include "base/utf8.h"
 #include "hub/history.h"
 #include "hub/follower.h"
-#include "hub/room.h"
 
 static rill__space *space_new(rill_hub *hub, rill_str name) {
   rill__space *s = rill__calloc(&hub->alloc, sizeof *s + name.len);

@@ -6,7 +6,6 @@
  * joined before the answer, so that who may not listen hears 403 and does
  * not come back.
  */
-#include "hub/address.h"
 #include "hub/conn.h"
 #include "hub/history.h"
 #include "hub/room.h"
@@ -227,8 +226,8 @@ static bool next_room(rill_str *rest, char *out, rill_str *room) {
     rest->len -= pair.len + (end != NULL);
     if (!rill_str_starts(pair, "room="))
       continue;
-    len = rill__http_unescape((rill_str){pair.ptr + 5, pair.len - 5}, true,
-                              out);
+    len =
+        rill__http_unescape((rill_str){pair.ptr + 5, pair.len - 5}, true, out);
     *room = (rill_str){out, len < 0 ? 0 : (size_t)len};
     return true;
   }

@@ -1,7 +1,5 @@
 #include "hub/store.h"
 
-#include "hub/conn.h"
-
 int rill_store_use(rill_hub *hub, rill_store *store) {
   if (hub->store != NULL || hub->peers.npages > 0)
     return RILL_ERR_STATE;
@@ -133,9 +131,9 @@ void rill_store_complete(rill_store_op *op) {
     op->status = RILL_ERR_NOMEM;
     op->nrecords = 0;
   }
-  w->hub->metrics.store_failures_total +=
-      op->status != 0 && op->status != RILL_ERR_EXISTS &&
-      op->status != RILL_ERR_STATE;
+  w->hub->metrics.store_failures_total += op->status != 0 &&
+                                          op->status != RILL_ERR_EXISTS &&
+                                          op->status != RILL_ERR_STATE;
   w->complete = true;
   rill__list_remove(&w->link);
   rill__list_push(&w->hub->works_done, &w->link);

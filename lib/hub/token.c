@@ -284,9 +284,13 @@ void rill_token_free(rill_token *token) {
   rill__free(&alloc, token, token->size);
 }
 
-rill_str rill_token_user(const rill_token *token) { return token->user; }
+rill_str rill_token_user(const rill_token *token) {
+  return token->user;
+}
 
-uint64_t rill_token_expires(const rill_token *token) { return token->expires; }
+uint64_t rill_token_expires(const rill_token *token) {
+  return token->expires;
+}
 
 rill_value rill_token_claims(const rill_token *token) {
   return (rill_value){token->tape.v};

@@ -131,8 +131,7 @@ int rill_peer_each(rill_hub *hub, int (*fn)(rill_peer peer, void *arg),
   rill__peer *p;
   int rv = 0;
 
-  for (uint32_t slot = 0;
-       rv == 0 && (p = rill__peer_next(hub, &slot)) != NULL;)
+  for (uint32_t slot = 0; rv == 0 && (p = rill__peer_next(hub, &slot)) != NULL;)
     if (p->told)
       rv = fn(rill__peer_handle(p), arg);
   return rv;

@@ -111,9 +111,8 @@ void rill__voice_free(rill__peer *p) {
 
 rill_str rill_peer_sid(rill_peer peer) {
   rill__peer *p = rill__peer_of(peer);
-  return p != NULL && p->voice != NULL
-             ? (rill_str){p->voice->sid, RILL__SID}
-             : (rill_str){0};
+  return p != NULL && p->voice != NULL ? (rill_str){p->voice->sid, RILL__SID}
+                                       : (rill_str){0};
 }
 
 rill_peer rill_find_sid(rill_hub *hub, rill_str sid) {

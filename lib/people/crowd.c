@@ -5,7 +5,6 @@
  * for the earliest of: somebody to be greeted (at once), the end of a grace,
  * the end of the window in which changes are gathered.
  */
-#include "hub/conn.h"
 #include "people/presence.h"
 
 static uint32_t grace_of(const rill__crowd *c) {
@@ -34,8 +33,8 @@ void rill__crowd_arm(rill__crowd *c) {
   rill_time due = c->flush_at;
 
   if (!rill__list_empty(&c->held))
-    due = rill__sooner(
-        due, RILL__CONTAINER(c->held.next, rill__seat, link)->until);
+    due = rill__sooner(due,
+                       RILL__CONTAINER(c->held.next, rill__seat, link)->until);
   if (!rill__list_empty(&c->greets))
     due = c->hub->now;
   rill__heap_set(&c->hub->timers, &c->timer, due);
@@ -336,8 +335,8 @@ static void greet(rill__crowd *c) {
   rill__link *l;
 
   while ((l = rill__list_shift(&c->greets)) != NULL) {
-    peers[n++] = rill__peer_handle(
-        RILL__CONTAINER(l, rill__seat, link)->who->peer);
+    peers[n++] =
+        rill__peer_handle(RILL__CONTAINER(l, rill__seat, link)->who->peer);
     if (n == sizeof peers / sizeof *peers) {
       rill__crowd_greet(c, peers, n);
       n = 0;

@@ -23,8 +23,8 @@ static rill__inbox *find(const rill_hub *hub, rill_str name) {
   return in;
 }
 
-static rill__inbox *inbox_new(rill_hub *hub, rill__space *rules,
-                              rill_str name, size_t user_len) {
+static rill__inbox *inbox_new(rill_hub *hub, rill__space *rules, rill_str name,
+                              size_t user_len) {
   const rill__alloc *map_alloc = &hub->alloc;
   bool map_failed = false;
   rill__inbox *in;
@@ -151,13 +151,15 @@ void rill__inbox_settle(rill__inbox *in) {
     arm(in);
 }
 
-static void nothing(rill__work *w) { (void)w; }
+static void nothing(rill__work *w) {
+  (void)w;
+}
 
 void rill__inbox_forget(rill__inbox *in, uint64_t offset) {
   int rv;
-  rill__work *w = rill__work_new(in->hub, RILL_STORE_REMOVE,
-                                 rill__inbox_name(in), (rill_str){0},
-                                 (rill_str){0}, &rv);
+  rill__work *w =
+      rill__work_new(in->hub, RILL_STORE_REMOVE, rill__inbox_name(in),
+                     (rill_str){0}, (rill_str){0}, &rv);
 
   if (w == NULL)
     return;

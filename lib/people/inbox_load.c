@@ -158,8 +158,8 @@ void rill__inbox_load(rill__inbox *in) {
 }
 
 bool rill__inbox_may_load(const rill_hub *hub) {
-  return hub->nworks == 0 || hub->nworks + RILL__INBOX_LOAD <=
-                                 hub->config.limits.store_pending / 2;
+  return hub->nworks == 0 ||
+         hub->nworks + RILL__INBOX_LOAD <= hub->config.limits.store_pending / 2;
 }
 
 void rill__inbox_ask(rill__inbox *in, rill__caller *caller) {

@@ -35,8 +35,8 @@ static int send(rill__peer *p, const char *name, const rill_builder *args) {
     return RILL_ERR_NOMEM;
   }
   if (space->opts.recovery) /* clients take what comes last for the offset */
-    item.offset = (rill_str){
-        offset, rill__offset_write(hub, hub->offset, offset)};
+    item.offset =
+        (rill_str){offset, rill__offset_write(hub, hub->offset, offset)};
   return rill__conn_send_item(p->conn, &item, RILL_DISCONNECT);
 }
 
@@ -125,8 +125,7 @@ void rill__inbox_clear(rill__inbox *in, rill__notice *n, rill_peer from) {
   end_cleared(in, &b, from);
 }
 
-size_t rill__inbox_clear_to(rill__inbox *in, uint64_t offset,
-                            rill_peer from) {
+size_t rill__inbox_clear_to(rill__inbox *in, uint64_t offset, rill_peer from) {
   size_t cleared = 0;
   rill_builder b;
 

@@ -6,16 +6,15 @@
 /* Nodes in front of the arguments: when it expires, and the key. */
 #define BEFORE 2
 
-void rill__notice_write(rill__bytes *out, rill_str name,
-                        const rill__node *args, rill_str key,
-                        uint64_t expires_ms) {
+void rill__notice_write(rill__bytes *out, rill_str name, const rill__node *args,
+                        rill_str key, uint64_t expires_ms) {
   uint32_t nargs = args != NULL ? args->len : 0;
   const rill__node *n = args;
 
   rill__msgpack_write_array(out, 1 + BEFORE + nargs);
   rill__msgpack_write_str(out, name);
-  rill__msgpack_write_int(
-      out, expires_ms > INT64_MAX ? INT64_MAX : (int64_t)expires_ms);
+  rill__msgpack_write_int(out, expires_ms > INT64_MAX ? INT64_MAX
+                                                      : (int64_t)expires_ms);
   rill__msgpack_write_str(out, key);
   for (uint32_t i = 0; i < nargs; i++) {
     n = i == 0 ? args + 1 : rill__node_next(n);
@@ -38,8 +37,8 @@ static bool split(rill__node *args, rill_str *key, uint64_t *expires_ms,
   return true;
 }
 
-static bool read(rill_str data, rill__tape *tape, rill_str *name,
-                 rill_str *key, uint64_t *expires_ms, rill_value *args) {
+static bool read(rill_str data, rill__tape *tape, rill_str *name, rill_str *key,
+                 uint64_t *expires_ms, rill_value *args) {
   rill__item item;
 
   if (!rill__item_read(tape, data, &item))

@@ -8,7 +8,6 @@
  */
 #include "people/notify.h"
 
-#include "hub/conn.h"
 #include "hub/encode.h"
 #include "hub/emit.h"
 #include "hub/event.h"
@@ -80,9 +79,8 @@ static void run(rill__caller *caller, int status) {
   w->op.status = status;
   w->op.from = n != NULL ? n->offset : 0;
   w->op.version = r->up_to;
-  if (status == 0 &&
-      (r->kind == NOTIFY || n != NULL ||
-       (r->kind == ACK_TO && r->up_to > in->acked)))
+  if (status == 0 && (r->kind == NOTIFY || n != NULL ||
+                      (r->kind == ACK_TO && r->up_to > in->acked)))
     rill__work_submit(w);
   else
     rill__work_finish(w);
@@ -93,10 +91,11 @@ static void answer(const request *r, const rill_notified *out) {
   rill_builder b;
 
   if (out->status != 0) {
-    rill__ack_fail(r->ack, rill_s(r->kind == COUNT ? "notification:count"
-                                                   : "notification:ack"),
-                   out->status == RILL_ERR_LIMIT ? "busy" : "store",
-                   rill_strerror(out->status));
+    rill__ack_fail(
+        r->ack,
+        rill_s(r->kind == COUNT ? "notification:count" : "notification:ack"),
+        out->status == RILL_ERR_LIMIT ? "busy" : "store",
+        rill_strerror(out->status));
     return;
   }
   if (!r->ack.wanted)
@@ -160,9 +159,8 @@ static void done(rill__work *w) {
 
   if (r->kind == NOTIFY) {
     out.time_ms = w->op.record.time_ms;
-    out.offset = out.status == 0 || out.status == RILL_ERR_EXISTS
-                     ? w->op.last
-                     : 0;
+    out.offset =
+        out.status == 0 || out.status == RILL_ERR_EXISTS ? w->op.last : 0;
     hub->metrics.notified_again_total += out.status == RILL_ERR_EXISTS;
   }
   if (out.status == 0)
@@ -183,9 +181,10 @@ static void done(rill__work *w) {
 }
 
 static rill__work *work_of(const question *q, const rill__inbox *in, int *rv) {
-  static const rill_store_kind kinds[] = {
-      [NOTIFY] = RILL_STORE_APPEND, [ACK] = RILL_STORE_REMOVE,
-      [ACK_TO] = RILL_STORE_SET, [COUNT] = RILL_STORE_GET};
+  static const rill_store_kind kinds[] = {[NOTIFY] = RILL_STORE_APPEND,
+                                          [ACK] = RILL_STORE_REMOVE,
+                                          [ACK_TO] = RILL_STORE_SET,
+                                          [COUNT] = RILL_STORE_GET};
   rill_hub *hub = in->hub;
   const rill__notice *n = q->notice;
   size_t needs = 1;
@@ -479,12 +478,11 @@ void rill__notify_tick(rill_hub *hub) {
     if (in == NULL)
       in = rill__inbox_of(hub, v->space->rules, rill__space_name(v->space),
                           rill__user_name(v->peer));
-    if (in == NULL ||
-        (rill__inbox_unread(in) && !rill__inbox_may_load(hub))) {
+    if (in == NULL || (rill__inbox_unread(in) && !rill__inbox_may_load(hub))) {
       rill__list_push(hub->newcomers.next, l); /* the first again */
       rill__heap_set(&hub->timers, &hub->notify_timer,
-                     hub->now + (in == NULL ? RILL__INBOX_RETRY
-                                            : RILL__INBOX_PAUSE));
+                     hub->now +
+                         (in == NULL ? RILL__INBOX_RETRY : RILL__INBOX_PAUSE));
       if (in != NULL)
         rill__inbox_settle(in);
       return;

@@ -7,7 +7,6 @@
  */
 #include "people/presence.h"
 
-#include "hub/conn.h"
 #include "hub/encode.h"
 
 rill__attending *rill__attending_of(rill__peer *p) {
@@ -103,8 +102,7 @@ void rill__presence_tick(rill__timer *timer) {
   rill_time now = c->hub->now;
 
   while (!rill__list_empty(&c->beats)) {
-    rill__attending *a =
-        RILL__CONTAINER(c->beats.next, rill__attending, beats);
+    rill__attending *a = RILL__CONTAINER(c->beats.next, rill__attending, beats);
     if (a->beat + c->opts.heartbeat_ms * RILL_MSEC > now)
       break;
     rill__list_remove(&a->beats);

@@ -186,8 +186,6 @@ const rill__attending *rill__person_stating(const rill__person *p);
  */
 int rill__tell(rill_hub *hub, rill__space *space, const rill_to *to,
                const char *name, const rill_builder *args, rill_str key);
-int rill__tell_peer(rill__peer *p, const char *name,
-                    const rill_builder *args, rill_str key);
 
 /* presence.c */
 /* Hooks of the peers; joined is false where there is no memory. */

@@ -61,8 +61,7 @@ static int call_peer(const rill__crowd *c, const rill__seat *s,
 }
 
 /* |p|'s seat in |c|, if it is there. */
-static const rill__seat *live_seat(const rill__crowd *c,
-                                   const rill__peer *p) {
+static const rill__seat *live_seat(const rill__crowd *c, const rill__peer *p) {
   const rill__seat *s = p->attending != NULL ? p->attending->seats : NULL;
 
   while (s != NULL && s->crowd != c)
@@ -83,8 +82,8 @@ int rill_presence_peers(rill_hub *hub, rill_str space, rill_str room,
   for (uint32_t i = 0; c->room != NULL && i < c->room->count && rv == 0; i++)
     if ((s = live_seat(c, c->room->members[i]->peer)) != NULL)
       rv = call_peer(c, s, fn, arg);
-  for (uint32_t slot = 0; c->room == NULL && rv == 0 &&
-                          (p = rill__peer_next(hub, &slot)) != NULL;)
+  for (uint32_t slot = 0;
+       c->room == NULL && rv == 0 && (p = rill__peer_next(hub, &slot)) != NULL;)
     if ((s = live_seat(c, p)) != NULL)
       rv = call_peer(c, s, fn, arg);
   return rv;

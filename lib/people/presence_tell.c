@@ -32,8 +32,8 @@ static bool item_of(rill_hub *hub, const rill__space *space, const char *name,
                        .recovery = space->opts.recovery,
                        .key = key};
   if (space->opts.recovery) /* clients take what comes last for the offset */
-    item->offset = (rill_str){
-        offset, rill__offset_write(hub, hub->offset, offset)};
+    item->offset =
+        (rill_str){offset, rill__offset_write(hub, hub->offset, offset)};
   return true;
 }
 
@@ -49,14 +49,15 @@ int rill__tell(rill_hub *hub, rill__space *space, const rill_to *to,
   return rill__fanout_send(hub, &whom, &item, NULL, NULL);
 }
 
-int rill__tell_peer(rill__peer *p, const char *name, const rill_builder *args,
-                    rill_str key) {
+static int tell_peer(rill__peer *p, const char *name,
+                     const rill_builder *args) {
   char offset[RILL__OFFSET_MAX];
   rill__item item;
 
   if (!p->open || p->conn == NULL)
     return RILL_ERR_CLOSED;
-  if (!item_of(p->hub, rill__peer_space(p), name, args, key, offset, &item))
+  if (!item_of(p->hub, rill__peer_space(p), name, args, (rill_str){0}, offset,
+               &item))
     return RILL_ERR_NOMEM;
   rill__fanout_close(p->hub, &p->hub->fanout);
   if (!p->open)
@@ -210,8 +211,7 @@ static void greet_watcher(rill__peer *p) {
   rill_put_object(&b);
   put_watched(&b, p->attending);
   rill_put_end(&b);
-  if (rill__tell_peer(p, "presence:state", &b, (rill_str){0}) ==
-      RILL_ERR_NOMEM)
+  if (tell_peer(p, "presence:state", &b) == RILL_ERR_NOMEM)
     cut(rill__peer_handle(p));
   rill__builder_finish(&b);
 }
@@ -241,12 +241,9 @@ void rill__crowd_greet(rill__crowd *c, const rill_peer *peers, size_t n) {
   rill__crowd_page(c, &b, UINT32_MAX);
   rill_put_end(&b);
   if (n > 1)
-    rv = rill__tell(c->hub, c->space, &to, "presence:state", &b,
-                    (rill_str){0});
+    rv = rill__tell(c->hub, c->space, &to, "presence:state", &b, (rill_str){0});
   else
-    rv = first != NULL ? rill__tell_peer(first, "presence:state", &b,
-                                         (rill_str){0})
-                       : 0;
+    rv = first != NULL ? tell_peer(first, "presence:state", &b) : 0;
   rill__builder_finish(&b);
   for (size_t i = 0; rv == RILL_ERR_NOMEM && i < n; i++)
     cut(peers[i]);
@@ -307,8 +304,8 @@ static void flush_room(rill__crowd *c) {
   rill_put_end(&b);
   rill_put_end(&b);
   if (some > 0)
-    rv = rill__tell(c->hub, c->space, &to, "presence:update", &b,
-                    (rill_str){0});
+    rv =
+        rill__tell(c->hub, c->space, &to, "presence:update", &b, (rill_str){0});
   c->version -= some == 0 || rv == RILL_ERR_NOMEM;
   while (rv != RILL_ERR_NOMEM && n-- > 0) {
     rill__person *p = RILL__CONTAINER(c->changed.next, rill__person, link);
@@ -335,8 +332,8 @@ static int tell_followers(rill__crowd *c, const rill__person *p,
     if (peers == NULL)
       return RILL_ERR_NOMEM;
     for (rill__link *l = p->watches.next; l != &p->watches; l = l->next)
-      peers[to.npeers++] = rill__peer_handle(
-          RILL__CONTAINER(l, rill__watch, link)->who->peer);
+      peers[to.npeers++] =
+          rill__peer_handle(RILL__CONTAINER(l, rill__watch, link)->who->peer);
     to.peers = peers;
   }
   rv = rill__tell(hub, c->space, &to, "presence:update", b, (rill_str){0});
@@ -393,7 +390,6 @@ void rill__crowd_flush(rill__crowd *c) {
   }
   c->version++;
   while (n++ < page && !rill__list_empty(&c->changed) &&
-         flush_person(c,
-                      RILL__CONTAINER(c->changed.next, rill__person, link)))
+         flush_person(c, RILL__CONTAINER(c->changed.next, rill__person, link)))
     continue;
 }

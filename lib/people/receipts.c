@@ -29,8 +29,8 @@ typedef struct request {
   uint64_t offset; /* READ_TO: what is said; then what holds */
   uint64_t mine;   /* READ_TO: what the set value is now */
   uint64_t last;
-  bool changed;    /* READ_TO: it is news */
-  rill_peer from;  /* whose event it is, or nobody */
+  bool changed;   /* READ_TO: it is news */
+  rill_peer from; /* whose event it is, or nobody */
   rill_ack_to ack;
   rill_receipt_fn done;
   void *arg;
@@ -154,8 +154,8 @@ static void answer(const request *r, const rill_receipt *out) {
   rill_builder b;
 
   if (out->status != 0) {
-    rill__ack_fail(r->ack, rill_s(r->kind == READ_TO ? "receipt:read"
-                                                     : "receipt:get"),
+    rill__ack_fail(r->ack,
+                   rill_s(r->kind == READ_TO ? "receipt:read" : "receipt:get"),
                    out->status == RILL_ERR_LIMIT ? "busy" : "store",
                    rill_strerror(out->status));
     return;
@@ -170,10 +170,8 @@ static void answer(const request *r, const rill_receipt *out) {
 
 static void finish(request *r) {
   rill_hub *hub = r->hub;
-  rill_receipt out = {.status = r->status,
-                      .space = r->space,
-                      .room = r->room,
-                      .user = r->user};
+  rill_receipt out = {
+      .status = r->status, .space = r->space, .room = r->room, .user = r->user};
 
   if (r->status == 0) {
     out.offset = r->offset;
@@ -285,8 +283,8 @@ static void add_last(batch *b, void (*done)(rill__work *)) {
   if (!rill__log_name(&name, r->space, r->room))
     b->rv = RILL_ERR_NOMEM;
   else
-    w = batch_add(b, RILL_STORE_READ,
-                  (rill_str){(char *)name.data, name.len}, done);
+    w = batch_add(b, RILL_STORE_READ, (rill_str){(char *)name.data, name.len},
+                  done);
   if (w != NULL) {
     w->op.reverse = true;
     w->op.from = UINT64_MAX;

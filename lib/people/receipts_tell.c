@@ -4,7 +4,6 @@
 #include "people/receipts.h"
 
 #include "people/presence.h"
-#include "hub/room.h"
 
 /* The newest receipt of a user. */
 typedef struct receipt {

@@ -8,12 +8,11 @@
  */
 #include "people/typing.h"
 
-#include "hub/conn.h"
 #include "people/presence.h"
 
 typedef struct typer {
-  UT_hash_handle hh; /* in typing->typers, by name */
-  rill__link order;  /* in typing->order, while typing */
+  UT_hash_handle hh;  /* in typing->typers, by name */
+  rill__link order;   /* in typing->order, while typing */
   rill__link differs; /* in typing->differ */
   rill_time until;
   rill_peer peer; /* that started last */
@@ -38,8 +37,8 @@ static void arm(rill__typing *t) {
   rill_time due = t->flush_at;
 
   if (!rill__list_empty(&t->order))
-    due = rill__sooner(due,
-                       RILL__CONTAINER(t->order.next, typer, order)->until);
+    due =
+        rill__sooner(due, RILL__CONTAINER(t->order.next, typer, order)->until);
   if (t->njoined > 0)
     due = t->hub->now;
   rill__heap_set(&t->hub->timers, &t->timer, due);
@@ -194,9 +193,9 @@ void rill__typing_joined(rill__peer *p, rill__room *room) {
     return;
   if (t->njoined == t->cap) {
     uint32_t cap = t->cap == 0 ? 4 : t->cap * 2;
-    void *v = rill__realloc(&t->hub->alloc, t->joined,
-                            t->cap * sizeof *t->joined,
-                            cap * sizeof *t->joined);
+    void *v =
+        rill__realloc(&t->hub->alloc, t->joined, t->cap * sizeof *t->joined,
+                      cap * sizeof *t->joined);
     if (v == NULL)
       return;
     t->joined = v;
@@ -255,7 +254,9 @@ static void told(rill__typing *t) {
 static void tell(rill__typing *t, bool all) {
   rill_hub *hub = t->hub;
   rill_str name = rill__room_name(t->room);
-  rill_to to = {.rooms = &name, .nrooms = all, .peers = t->joined,
+  rill_to to = {.rooms = &name,
+                .nrooms = all,
+                .peers = t->joined,
                 .npeers = all ? 0 : t->njoined};
   rill__bytes key;
   rill_builder b;

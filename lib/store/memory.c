@@ -12,8 +12,8 @@
 typedef struct kept {
   UT_hash_handle hh; /* in log->ids, where it has an id */
   rill_record record;
-  size_t size;       /* of all of it */
-  char bytes[];      /* id, then data */
+  size_t size;  /* of all of it */
+  char bytes[]; /* id, then data */
 } kept;
 
 typedef struct entry {
@@ -22,7 +22,7 @@ typedef struct entry {
   uint32_t head, len, cap;
   uint64_t last, gone, bytes;
   kept *ids;
-  uint64_t version;  /* of a value */
+  uint64_t version; /* of a value */
   char *value;
   size_t value_len;
   size_t name_len;
@@ -61,8 +61,8 @@ static entry *make(memory *m, entry **all, rill_str name) {
   e->name_len = name.len;
   if (name.len > 0)
     memcpy(e->name, name.ptr, name.len);
-  HASH_ADD_KEYPTR_BYHASHVALUE(hh, *all, e->name, e->name_len,
-                              hash_of(m, name), e);
+  HASH_ADD_KEYPTR_BYHASHVALUE(hh, *all, e->name, e->name_len, hash_of(m, name),
+                              e);
   if (!map_failed)
     return e;
   rill__free(&m->alloc, e, sizeof *e + name.len);
@@ -174,8 +174,8 @@ static int append(memory *m, rill_store_op *op) {
   if (k == NULL)
     return RILL_ERR_NOMEM;
   if (k->record.id.len > 0)
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh, e->ids, k->record.id.ptr,
-                                k->record.id.len, hash_of(m, k->record.id), k);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, e->ids, k->record.id.ptr, k->record.id.len,
+                                hash_of(m, k->record.id), k);
   if (map_failed) {
     rill__free(&m->alloc, k, k->size);
     return RILL_ERR_NOMEM;
