@@ -378,9 +378,13 @@ RILL_API rill_hub *rill_request_hub(const rill_request *req);
  * rill_reject answers with HTTP |status| (400 to 599) and |reason| in a JSON
  * body.  Both return 0 so that a hook can return what they return.
  *
- * RILL_ERR_CLOSED  the client has left; the request is given back all the
- *                  same
- * RILL_ERR_STATE   the request was answered before
+ * RILL_ERR_CLOSED   the client has left, or the hub drains (answered with
+ *                   503); the request is given back all the same
+ * RILL_ERR_STATE    the request was answered before; or rill_accept of a
+ *                   plain request, which is then still to be answered
+ * RILL_ERR_ARG      |user| has control bytes or bad UTF-8; answered with 500
+ * RILL_ERR_TOO_BIG  |user| is longer than name_bytes; answered with 500
+ * RILL_ERR_NOMEM    out of memory; the connection is closed
  */
 RILL_API int rill_accept(rill_request *req, rill_str user);
 RILL_API int rill_reject(rill_request *req, int status, const char *reason);
