@@ -37,22 +37,12 @@ static void act(world *w, void *a, uint64_t left) {
 static void calm_down(world *w) {
   events *s = w->events;
 
-  w->calm = true;
-  sim_note(w, "calm", 0, 0, 0);
-  for (uint32_t i = 0; i < w->nends; i++) {
-    end *e = w->ends[i];
-    e->in.stuck = 0;
-    e->in.window = 1u << 20;
-    e->in.bytes_per_sec = 0;
-    e->cut_at = UINT64_MAX;
-  }
+  scene_calm(w);
   for (uint32_t i = 0; i < s->nguests; i++) {
     if (s->guests[i]->paused)
       SIM_COMMAND(w, rill_resume(s->guests[i]->peer));
     s->guests[i]->paused = false;
   }
-  w->nodes[0].turn_open = true;
-  w->nodes[0].late = 0;
 }
 
 /* Everybody is connected, and has all that it is owed. */

@@ -73,10 +73,7 @@ static void act(world *w, void *a, uint64_t left) {
     sim_later(w, sim_below(w, 40) * RILL_MSEC, act, a, left - 1);
 }
 
-/* Everything is well again and nobody begins anything new. */
-static void calm_down(world *w) {
-  scene *s = w->scene;
-
+void scene_calm(world *w) {
   w->calm = true;
   sim_note(w, "calm", 0, 0, 0);
   for (uint32_t i = 0; i < w->nends; i++) {
@@ -85,6 +82,20 @@ static void calm_down(world *w) {
     e->in.window = 1u << 20;
     e->in.bytes_per_sec = 0;
     e->cut_at = UINT64_MAX;
+  }
+  for (uint32_t i = 0; i < w->nnodes; i++) {
+    w->nodes[i].turn_open = true;
+    w->nodes[i].late = 0;
+  }
+}
+
+/* Everything is well again and nobody begins anything new. */
+static void calm_down(world *w) {
+  scene *s = w->scene;
+
+  scene_calm(w);
+  for (uint32_t i = 0; i < w->nends; i++) {
+    end *e = w->ends[i];
     if (e->script != NULL && script_pair(e->script)->hostile)
       script_leave(e->script);
   }
@@ -95,10 +106,6 @@ static void calm_down(world *w) {
     if (p->paused[1])
       SIM_COMMAND(w, rill_resume(p->client));
     p->paused[0] = p->paused[1] = false;
-  }
-  for (uint32_t i = 0; i < w->nnodes; i++) {
-    w->nodes[i].turn_open = true;
-    w->nodes[i].late = 0;
   }
 }
 

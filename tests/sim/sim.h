@@ -310,6 +310,8 @@ void flow_whole(world *w, const flow *f, const char *when, uint64_t who,
 void scene_run(world *w);
 /* One thing goes wrong with some link. */
 void scene_misfortune(world *w);
+/* Links and nodes are well again, and stay so. */
+void scene_calm(world *w);
 void scene_add_to_tally(world *w);
 /* What all runs have counted. */
 void scene_print_tally(void);
