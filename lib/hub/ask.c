@@ -3,12 +3,10 @@
 static void ask_free(rill__ask *a) {
   rill_hub *hub = a->hub;
 
-  rill__heap_set(&hub->timers, &a->timer, RILL_NEVER);
-  hub->ntimers--;
   rill__bytes_finish(&a->answers);
   rill__free(&hub->alloc, a->table, a->places * sizeof *a->table);
   rill__free(&hub->alloc, a->v, a->cap * sizeof *a->v);
-  rill__free(&hub->alloc, a, sizeof *a);
+  rill__timed_free(hub, &a->timer, a, sizeof *a);
 }
 
 static void unlist(rill__ask *a) {
@@ -29,13 +27,9 @@ rill__ask *rill__ask_new(rill_hub *hub, const rill_emit_opts *opts, int *rv) {
     return NULL;
   }
   *rv = RILL_ERR_NOMEM;
-  if (!rill__hub_timer_add(hub))
+  a = rill__timed_new(hub, sizeof *a);
+  if (a == NULL)
     return NULL;
-  a = rill__calloc(&hub->alloc, sizeof *a);
-  if (a == NULL) {
-    hub->ntimers--;
-    return NULL;
-  }
   a->hub = hub;
   a->id = hub->next_ask;
   a->fn = opts->on_answers;

@@ -33,9 +33,7 @@ void rill__batch_free(rill_hub *hub, rill__room *room) {
     rill__entry_unref(hub, h->entry);
     rill__free(&hub->alloc, h, sizeof *h);
   }
-  rill__heap_set(&hub->timers, &b->timer, RILL_NEVER);
-  hub->ntimers--;
-  rill__free(&hub->alloc, b, sizeof *b);
+  rill__timed_free(hub, &b->timer, b, sizeof *b);
 }
 
 static rill__batch *batch_of(rill_hub *hub, rill__room *room) {
@@ -43,13 +41,9 @@ static rill__batch *batch_of(rill_hub *hub, rill__room *room) {
 
   if (b != NULL)
     return b;
-  if (!rill__hub_timer_add(hub))
+  b = rill__timed_new(hub, sizeof *b);
+  if (b == NULL)
     return NULL;
-  b = rill__calloc(&hub->alloc, sizeof *b);
-  if (b == NULL) {
-    hub->ntimers--;
-    return NULL;
-  }
   b->room = room;
   b->end = &b->first;
   rill__timer_init(&b->timer, RILL__TIMER_BATCH);

@@ -75,13 +75,9 @@ int rill__conn_make(rill_conn **out, rill_hub *hub, rill__state state) {
   *out = NULL;
   if (rv != 0)
     return rv;
-  if (!rill__hub_timer_add(hub))
+  c = rill__timed_new(hub, sizeof *c);
+  if (c == NULL)
     return RILL_ERR_NOMEM;
-  c = rill__calloc(&hub->alloc, sizeof *c);
-  if (c == NULL) {
-    hub->ntimers--;
-    return RILL_ERR_NOMEM;
-  }
   c->hub = hub;
   c->state = (uint8_t)state;
   c->flags = RILL__LISTED;
@@ -170,13 +166,11 @@ void rill__conn_drop(rill_conn *c) {
   extra_free(c);
   if (rill__conn_is(c, RILL__HALF_OPEN))
     hub->nhalf_open--;
-  rill__heap_set(&hub->timers, &c->timer, RILL_NEVER);
   rill__list_remove(&c->ready);
   if (c->flags & RILL__LISTED)
     rill__list_remove(&c->u.all);
   hub->nconns--;
-  hub->ntimers--;
-  rill__free(&hub->alloc, c, sizeof *c);
+  rill__timed_free(hub, &c->timer, c, sizeof *c);
 }
 
 void rill_conn_free(rill_conn *c) {

@@ -177,12 +177,23 @@ void rill_hub_provide(rill_hub *hub, rill_random_fn random, rill_wall_fn wall,
   }
 }
 
-bool rill__hub_timer_add(rill_hub *hub) {
+void *rill__timed_new(rill_hub *hub, size_t size) {
+  void *object;
+
   if (hub->ntimers >= UINT32_MAX - 1 ||
       !rill__heap_reserve(&hub->timers, (uint32_t)hub->ntimers + 1))
-    return false;
-  hub->ntimers++;
-  return true;
+    return NULL;
+  object = rill__calloc(&hub->alloc, size);
+  if (object != NULL)
+    hub->ntimers++;
+  return object;
+}
+
+void rill__timed_free(rill_hub *hub, rill__timer *timer, void *object,
+                      size_t size) {
+  rill__heap_set(&hub->timers, timer, RILL_NEVER);
+  hub->ntimers--;
+  rill__free(&hub->alloc, object, size);
 }
 
 int rill__hub_random(rill_hub *hub, void *out, size_t len) {

@@ -166,8 +166,14 @@ enum {
 /* rill_hub_new, with who follows it. */
 int rill__hub_new(rill_hub **out, const rill_config *config,
                   const rill__follower *follower);
-/* Room for one timer more; false: no memory. */
-bool rill__hub_timer_add(rill_hub *hub);
+/*
+ * |size| zeroed bytes of an object that has one timer, and the timer's place
+ * in the heap, so that arming it cannot fail; NULL: no memory.
+ */
+void *rill__timed_new(rill_hub *hub, size_t size);
+/* Frees |object|, and disarms its |timer|, which is inside of it. */
+void rill__timed_free(rill_hub *hub, rill__timer *timer, void *object,
+                      size_t size);
 
 /* Fills |out| from the hub's source; negative where there is none. */
 int rill__hub_random(rill_hub *hub, void *out, size_t len);

@@ -47,13 +47,9 @@ rill__crowd *rill__crowd_make(rill_hub *hub, rill__space *space,
 
   if (c != NULL)
     return c;
-  if (!rill__hub_timer_add(hub))
+  c = rill__timed_new(hub, sizeof *c);
+  if (c == NULL)
     return NULL;
-  c = rill__calloc(&hub->alloc, sizeof *c);
-  if (c == NULL) {
-    hub->ntimers--;
-    return NULL;
-  }
   c->hub = hub;
   c->space = space;
   c->room = room;
@@ -305,10 +301,8 @@ void rill__crowd_free(rill_hub *hub, rill__crowd *c) {
     c->room->crowd = NULL;
   else
     c->space->crowd = NULL;
-  rill__heap_set(&hub->timers, &c->timer, RILL_NEVER);
-  hub->ntimers--;
   rill__free(&hub->alloc, c->v, c->cap * sizeof *c->v);
-  rill__free(&hub->alloc, c, sizeof *c);
+  rill__timed_free(hub, &c->timer, c, sizeof *c);
 }
 
 static void expire(rill__crowd *c) {

@@ -29,13 +29,9 @@ static rill__inbox *inbox_new(rill_hub *hub, rill__space *rules, rill_str name,
   bool map_failed = false;
   rill__inbox *in;
 
-  if (!rill__hub_timer_add(hub))
+  in = rill__timed_new(hub, sizeof *in + name.len);
+  if (in == NULL)
     return NULL;
-  in = rill__calloc(&hub->alloc, sizeof *in + name.len);
-  if (in == NULL) {
-    hub->ntimers--;
-    return NULL;
-  }
   in->hub = hub;
   in->rules = rules;
   in->name_len = (uint32_t)name.len;
@@ -51,8 +47,7 @@ static rill__inbox *inbox_new(rill_hub *hub, rill__space *rules, rill_str name,
   HASH_ADD_KEYPTR_BYHASHVALUE(hh, hub->inboxes, in->name, in->name_len,
                               hash_of(hub, name), in);
   if (map_failed) {
-    hub->ntimers--;
-    rill__free(&hub->alloc, in, sizeof *in + in->name_len);
+    rill__timed_free(hub, &in->timer, in, sizeof *in + in->name_len);
     return NULL;
   }
   hub->metrics.inboxes++;
@@ -109,10 +104,8 @@ static void inbox_free(rill__inbox *in) {
   HASH_DEL(hub->inboxes, in);
   free_notices(in);
   rill__inbox_free_fresh(in);
-  rill__heap_set(&hub->timers, &in->timer, RILL_NEVER);
-  hub->ntimers--;
   hub->metrics.inboxes--;
-  rill__free(&hub->alloc, in, sizeof *in + in->name_len);
+  rill__timed_free(hub, &in->timer, in, sizeof *in + in->name_len);
 }
 
 rill_time rill__notice_expiry(const rill_hub *hub, const rill__notice *n,

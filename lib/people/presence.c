@@ -123,9 +123,7 @@ void rill__presence_tick(rill__timer *timer) {
 void rill__presence_free(rill_hub *hub, rill__presence *c) {
   if (c == NULL)
     return;
-  rill__heap_set(&hub->timers, &c->timer, RILL_NEVER);
-  hub->ntimers--;
-  rill__free(&hub->alloc, c, sizeof *c);
+  rill__timed_free(hub, &c->timer, c, sizeof *c);
 }
 
 /* Has it been lost, rather than left or been thrown out? */

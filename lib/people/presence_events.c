@@ -187,13 +187,9 @@ static rill__presence *presence_new(rill_hub *hub,
                                     const rill_presence_opts *opts) {
   rill__presence *c;
 
-  if (!rill__hub_timer_add(hub))
+  c = rill__timed_new(hub, sizeof *c);
+  if (c == NULL)
     return NULL;
-  c = rill__calloc(&hub->alloc, sizeof *c);
-  if (c == NULL) {
-    hub->ntimers--;
-    return NULL;
-  }
   c->hub = hub;
   if (opts != NULL)
     c->opts = *opts;

@@ -35,24 +35,20 @@ static held *held_new(rill_hub *hub, rill_str name, size_t space_len) {
   bool map_failed = false;
   held *h;
 
-  if (!rill__hub_timer_add(hub))
+  h = rill__timed_new(hub, sizeof *h + name.len);
+  if (h == NULL)
     return NULL;
-  h = rill__calloc(&hub->alloc, sizeof *h + name.len);
-  if (h != NULL) {
-    h->hub = hub;
-    h->name_len = (uint32_t)name.len;
-    memcpy(h->name, name.ptr, name.len);
-    h->space = (rill_str){h->name, space_len};
-    h->room = (rill_str){h->name + space_len + 1, name.len - space_len - 1};
-    rill__timer_init(&h->timer, RILL__TIMER_RECEIPTS);
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh, hub->held_receipts, h->name, h->name_len,
-                                hash_of(hub, name), h);
-  }
-  if (h != NULL && !map_failed)
+  h->hub = hub;
+  h->name_len = (uint32_t)name.len;
+  memcpy(h->name, name.ptr, name.len);
+  h->space = (rill_str){h->name, space_len};
+  h->room = (rill_str){h->name + space_len + 1, name.len - space_len - 1};
+  rill__timer_init(&h->timer, RILL__TIMER_RECEIPTS);
+  HASH_ADD_KEYPTR_BYHASHVALUE(hh, hub->held_receipts, h->name, h->name_len,
+                              hash_of(hub, name), h);
+  if (!map_failed)
     return h;
-  hub->ntimers--;
-  if (h != NULL)
-    rill__free(&hub->alloc, h, sizeof *h + h->name_len);
+  rill__timed_free(hub, &h->timer, h, sizeof *h + h->name_len);
   return NULL;
 }
 
@@ -91,9 +87,7 @@ static void held_free(held *h) {
   while (h->users != NULL)
     forget(h, h->users);
   HASH_DEL(hub->held_receipts, h);
-  rill__heap_set(&hub->timers, &h->timer, RILL_NEVER);
-  hub->ntimers--;
-  rill__free(&hub->alloc, h, sizeof *h + h->name_len);
+  rill__timed_free(hub, &h->timer, h, sizeof *h + h->name_len);
 }
 
 static receipt *receipt_new(held *h, rill_str name) {

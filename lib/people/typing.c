@@ -49,13 +49,9 @@ static rill__typing *typing_of(rill_hub *hub, rill__room *room) {
 
   if (t != NULL)
     return t;
-  if (!rill__hub_timer_add(hub))
+  t = rill__timed_new(hub, sizeof *t);
+  if (t == NULL)
     return NULL;
-  t = rill__calloc(&hub->alloc, sizeof *t);
-  if (t == NULL) {
-    hub->ntimers--;
-    return NULL;
-  }
   t->hub = hub;
   t->room = room;
   t->flush_at = RILL_NEVER;
@@ -111,10 +107,8 @@ void rill__typing_free(rill_hub *hub, rill__typing *t) {
   while (t->typers != NULL)
     typer_free(t, t->typers);
   t->room->typing = NULL;
-  rill__heap_set(&hub->timers, &t->timer, RILL_NEVER);
-  hub->ntimers--;
   rill__free(&hub->alloc, t->joined, t->cap * sizeof *t->joined);
-  rill__free(&hub->alloc, t, sizeof *t);
+  rill__timed_free(hub, &t->timer, t, sizeof *t);
 }
 
 /* It types, or no more. */
