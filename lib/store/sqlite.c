@@ -95,6 +95,14 @@ int rill__db_run(rill__db *db, rill__sql which) {
   return rc == SQLITE_DONE ? SQLITE_OK : rill__db_failed(db, rc);
 }
 
+int rill__db_end(rill__db *db, rill__sql which, int rc) {
+  if (rc == SQLITE_ROW || rc == SQLITE_DONE)
+    rc = SQLITE_OK;
+  rill__db_failed(db, rc);
+  sqlite3_reset(db->sql[which]);
+  return rc;
+}
+
 /* Numbers here are below 2^63, except where "above all" is meant. */
 void rill__db_bind_u64(rill__db *db, rill__sql which, int at, uint64_t n) {
   sqlite3_bind_int64(db->sql[which], at,

@@ -92,6 +92,8 @@ int rill__db_failed(rill__db *db, int rc);
 
 /* sqlite3_reset gives the error of the step before; 0 where it was fine. */
 int rill__db_run(rill__db *db, rill__sql which);
+/* Ends a reading that came to |rc|: rows and their end are fine. */
+int rill__db_end(rill__db *db, rill__sql which, int rc);
 void rill__db_bind_u64(rill__db *db, rill__sql which, int at, uint64_t n);
 int rill__db_bind_str(rill__db *db, rill__sql which, int at, rill_str s);
 uint64_t rill__db_u64(rill__db *db, rill__sql which, int column);

@@ -83,10 +83,7 @@ int rill__log_find(rill__db *db, rill_str name, rill__log **out) {
     log->oldest_ms = rill__db_u64(db, q, 6);
     *out = log;
   }
-  if (rc != SQLITE_OK && rc != SQLITE_DONE)
-    rill__db_failed(db, rc);
-  sqlite3_reset(db->sql[q]);
-  return rc == SQLITE_DONE ? SQLITE_OK : rc;
+  return rill__db_end(db, q, rc);
 }
 
 int rill__log_add(rill__db *db, rill_str name, rill__log **out) {

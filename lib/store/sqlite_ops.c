@@ -30,12 +30,7 @@ static int find_id(rill__db *db, const rill__log *log, rill_str id,
     rc = sqlite3_step(db->sql[q]);
   if (rc == SQLITE_ROW)
     *out = rill__db_u64(db, q, 0);
-  if (rc == SQLITE_ROW || rc == SQLITE_DONE)
-    rc = SQLITE_OK;
-  else
-    rill__db_failed(db, rc);
-  sqlite3_reset(db->sql[q]);
-  return rc;
+  return rill__db_end(db, q, rc);
 }
 
 /* One that was stored before is told so, whatever it expects. */
@@ -323,10 +318,8 @@ static int set(rill__db *db, rill_store_op *op) {
     rc = sqlite3_step(db->sql[q]);
   if (rc == SQLITE_ROW)
     op->last = rill__db_u64(db, q, 0);
-  if (rc != SQLITE_ROW && rc != SQLITE_DONE)
-    rill__db_failed(db, rc);
-  sqlite3_reset(db->sql[q]);
-  if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+  rc = rill__db_end(db, q, rc);
+  if (rc != SQLITE_OK)
     return rc;
   if (op->version <= op->last)
     return SQLITE_OK;
@@ -358,12 +351,7 @@ static int get(rill__db *db, rill_store_op *op) {
       rc = SQLITE_NOMEM;
     op->value.ptr = out->bytes;
   }
-  if (rc == SQLITE_ROW || rc == SQLITE_DONE)
-    rc = SQLITE_OK;
-  else
-    rill__db_failed(db, rc);
-  sqlite3_reset(db->sql[q]);
-  return rc;
+  return rill__db_end(db, q, rc);
 }
 
 void rill__op_free_results(rill_store_op *op) {
