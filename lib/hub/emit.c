@@ -155,13 +155,9 @@ static int emit_to(rill__peer *p, const rill__item *it) {
 }
 
 int rill__emit_message(rill__peer *p, const rill_msg *msg) {
-  rill__item item = {.msg = msg,
-                     .overflow = msg->overflow,
-                     .key = msg->key,
-                     .uncompressed = msg->uncompressed};
+  rill__item item;
 
-  if ((msg->kind != RILL_TEXT && msg->kind != RILL_BINARY) ||
-      msg->len > RILL__CHUNK_MAX / 2)
+  if (!rill__item_of(&item, msg))
     return RILL_ERR_ARG;
   return emit_to(p, &item);
 }

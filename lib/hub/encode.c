@@ -12,6 +12,15 @@
 #define TEXT (RILL__WS_FIN | RILL__WS_TEXT)
 #define BINARY (RILL__WS_FIN | RILL__WS_BINARY)
 
+bool rill__item_of(rill__item *item, const rill_msg *msg) {
+  *item = (rill__item){.msg = msg,
+                       .overflow = msg->overflow,
+                       .key = msg->key,
+                       .uncompressed = msg->uncompressed};
+  return (msg->kind == RILL_TEXT || msg->kind == RILL_BINARY) &&
+         msg->len <= RILL__CHUNK_MAX / 2;
+}
+
 uint32_t rill__kind_of(unsigned variant) {
   if (variant == RILL__AS_SSE)
     return RILL__OUT_EVENTS;

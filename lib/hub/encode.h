@@ -30,6 +30,9 @@ struct rill__item {
   bool uncompressed;
 };
 
+/* |msg| as an item, which borrows it; false: it is no valid message. */
+bool rill__item_of(rill__item *item, const rill_msg *msg);
+
 typedef struct rill__encoding {
   const void *data; /* NULL: at |from| of the scratch buffer */
   size_t from, len;

@@ -444,13 +444,9 @@ int rill__fanout_send(rill_hub *hub, const rill_to *to, const rill__item *it,
 }
 
 int rill_send_to(rill_hub *hub, const rill_to *to, const rill_msg *msg) {
-  rill__item item = {.msg = msg,
-                     .overflow = msg->overflow,
-                     .key = msg->key,
-                     .uncompressed = msg->uncompressed};
+  rill__item item;
 
-  if ((msg->kind != RILL_TEXT && msg->kind != RILL_BINARY) ||
-      msg->len > RILL__CHUNK_MAX / 2)
+  if (!rill__item_of(&item, msg))
     return RILL_ERR_ARG;
   return hub->remembers ? rill__emit_item(hub, to, &item)
                         : rill__fanout_send(hub, to, &item, NULL, NULL);
