@@ -50,13 +50,17 @@ void rill__bytes_str(rill__bytes *b, const char *text) {
   rill__bytes_add(b, text, strlen(text));
 }
 
-void rill__bytes_u64(rill__bytes *b, uint64_t n) {
-  char digits[20];
-  size_t i = sizeof digits;
-
+char *rill__digits(char *end, uint64_t n) {
   do {
-    digits[--i] = (char)('0' + n % 10);
+    *--end = (char)('0' + n % 10);
     n /= 10;
   } while (n > 0);
-  rill__bytes_add(b, digits + i, sizeof digits - i);
+  return end;
+}
+
+void rill__bytes_u64(rill__bytes *b, uint64_t n) {
+  char digits[20], *end = digits + sizeof digits;
+  const char *from = rill__digits(end, n);
+
+  rill__bytes_add(b, from, (size_t)(end - from));
 }

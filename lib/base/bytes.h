@@ -25,5 +25,7 @@ bool rill__bytes_reserve(rill__bytes *b, size_t extra);
 void rill__bytes_add(rill__bytes *b, const void *data, size_t len);
 void rill__bytes_str(rill__bytes *b, const char *text);
 void rill__bytes_u64(rill__bytes *b, uint64_t n); /* decimal */
+/* Writes |n| in decimal up to |end|, at most 20 bytes; where it begins. */
+char *rill__digits(char *end, uint64_t n);
 
 #endif

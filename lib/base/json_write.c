@@ -68,14 +68,10 @@ static void put_str(writer *w, const char *p, size_t len) {
 }
 
 static void put_u64(writer *w, uint64_t n) {
-  char digits[20];
-  size_t i = sizeof digits;
+  char digits[20], *end = digits + sizeof digits;
+  const char *from = rill__digits(end, n);
 
-  do {
-    digits[--i] = (char)('0' + n % 10);
-    n /= 10;
-  } while (n > 0);
-  put(w, digits + i, sizeof digits - i);
+  put(w, from, (size_t)(end - from));
 }
 
 static void put_int(writer *w, const rill__node *n) {

@@ -36,18 +36,14 @@ static void write_epoch(const rill_hub *hub, const rill__room *room,
                         bool durable, rill__caught_up *out) {
   bool lasts = durable && hub->store != NULL && hub->store->epoch[0] != '\0';
   uint64_t life = durable || room == NULL ? 0 : room->life;
-  char digits[20];
-  size_t n = 0;
+  char digits[20], *end = digits + sizeof digits;
+  const char *from = rill__digits(end, life);
+  size_t len = (size_t)(end - from);
 
   memcpy(out->epoch, lasts ? hub->store->epoch : hub->epoch, 8);
   out->epoch[8] = '.';
-  do {
-    digits[n++] = (char)('0' + life % 10);
-    life /= 10;
-  } while (life > 0);
-  out->epoch_len = 9;
-  while (n > 0)
-    out->epoch[out->epoch_len++] = digits[--n];
+  memcpy(out->epoch + 9, from, len);
+  out->epoch_len = (uint8_t)(9 + len);
 }
 
 static bool same_epoch(const rill__join_how *how, const rill__caught_up *out) {

@@ -5,18 +5,14 @@
 #include "hub/history.h"
 
 size_t rill__offset_write(const rill_hub *hub, uint64_t offset, char *text) {
-  char digits[20];
-  size_t n = 0, at = 9;
+  char digits[20], *end = digits + sizeof digits;
+  const char *from = rill__digits(end, offset);
+  size_t len = (size_t)(end - from);
 
   memcpy(text, hub->epoch, 8);
   text[8] = '-';
-  do {
-    digits[n++] = (char)('0' + offset % 10);
-    offset /= 10;
-  } while (offset > 0);
-  while (n > 0)
-    text[at++] = digits[--n];
-  return at;
+  memcpy(text + 9, from, len);
+  return 9 + len;
 }
 
 /* 1 to 19 digits. */

@@ -36,15 +36,9 @@ static void put(text *t, const char *s) {
 }
 
 static void put_u64(text *t, uint64_t n) {
-  char digits[21];
-  size_t i = sizeof digits - 1;
+  char digits[21] = "";
 
-  digits[i] = '\0';
-  do {
-    digits[--i] = (char)('0' + n % 10);
-    n /= 10;
-  } while (n > 0);
-  put(t, digits + i);
+  put(t, rill__digits(digits + sizeof digits - 1, n));
 }
 
 static void put_head(text *t, const char *name, const char *type,
