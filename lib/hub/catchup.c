@@ -92,6 +92,38 @@ static void send_record(rill__peer *p, rill__tape *tape, rill_str room,
   rill__conn_send_item(p->conn, &item, RILL_DISCONNECT);
 }
 
+/*
+ * How many of the |n| newest the queue takes, with a place left for the
+ * answer.  The rest is a gap: who is sent more is taken for slow, comes
+ * again, and misses the same.
+ */
+static size_t fitting(const rill__peer *p, rill__tape *tape, rill_str room,
+                      const rill_record *v, size_t n) {
+  const rill_conn *c = p->conn;
+  const rill_limits *l = &p->hub->config.limits;
+  /* of an event and of the answer: names, numbers, what is around them */
+  const uint64_t around =
+      256 + 2 * (room.len + rill__space_name(rill__peer_space(p)).len);
+  uint64_t bytes, count;
+
+  if (c == NULL)
+    return 0;
+  bytes = c->out.bytes + around;
+  count = c->out.count + (uint64_t)1;
+  for (size_t i = 0; i < n; i++) { /* the newest first */
+    bytes += around + rill__event_most(tape, v[i].data);
+    if (++count > l->queue_count) {
+      p->hub->metrics.limit_queue_count++;
+      return i;
+    }
+    if (bytes > l->queue_bytes) {
+      p->hub->metrics.limit_queue_bytes++;
+      return i;
+    }
+  }
+  return n;
+}
+
 /* |v| has the newest |n| records, the newest first. */
 static void send_missed(rill__peer *p, rill_str room, const rill_record *v,
                         size_t n, const rill__join_how *how, uint64_t last,
@@ -116,6 +148,7 @@ static void send_missed(rill__peer *p, rill_str room, const rill_record *v,
   rill__tape_init(&tape, &p->hub->alloc);
   while (n > 0 && v[n - 1].offset <= since)
     n--;
+  n = fitting(p, &tape, room, v, n);
   if (n > 0)
     next = v[n - 1].offset;
   if (next > since + 1) {

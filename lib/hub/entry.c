@@ -141,6 +141,21 @@ bool rill__item_read(rill__tape *tape, rill_str data, rill__item *item) {
   return true;
 }
 
+uint64_t rill__event_most(rill__tape *tape, rill_str data) {
+  enum { ATTACHED = 64 }; /* a placeholder, a packet's head, a frame's */
+  rill__item item;
+  uint64_t json, most;
+
+  rill__tape_clear(tape);
+  if (!rill__item_read(tape, data, &item))
+    return UINT64_MAX / 2;
+  json = rill_value_json((rill_value){item.args}, NULL, 0) +
+         6 * item.name.len + /* escaped */
+         (uint64_t)ATTACHED * rill__bytes_in(item.args);
+  most = json > data.len ? json : data.len;
+  return most + most / 64; /* deflated, what is random grows a little */
+}
+
 static const char *bytes_of(const rill__entry *e) {
   return (const char *)(e->data + e->nexcept + e->nrooms);
 }

@@ -104,6 +104,11 @@ uint32_t rill__ring_read(const rill__ring *ring, rill_store_op *op,
 /* ["name",args...] as MessagePack; and back, at the end of |tape|. */
 void rill__item_write(rill__bytes *out, const rill__item *item);
 bool rill__item_read(rill__tape *tape, rill_str data, rill__item *item);
+/*
+ * How many bytes the event in |data| can take in any dialect, but for what
+ * is around its name and arguments.  |tape| is cleared first.
+ */
+uint64_t rill__event_most(rill__tape *tape, rill_str data);
 /* entry.c: what the writer called it, and ["name",args...]; borrowed. */
 rill_str rill__entry_id(const rill__entry *e);
 rill_str rill__entry_event(const rill__entry *e);
