@@ -9,6 +9,16 @@
 
 #include "events.h"
 
+static const wire_owner owner_of_wires = {.opened = caller_opened,
+                                          .message = caller_message,
+                                          .body = caller_body,
+                                          .stream = caller_stream,
+                                          .ended = caller_ended};
+
+wire *caller_wire(caller *c) {
+  return wire_new(c->w, &owner_of_wires, c);
+}
+
 caller *caller_new(world *w) {
   events *s = w->events;
   caller *c = calloc(1, sizeof *c);
@@ -50,13 +60,13 @@ void caller_start(world *w, void *a, uint64_t life) {
   sim_note(w, "call", c->id, (uint64_t)c->dialect, c->rooms);
   sim_later(w, 12 * RILL_SEC, give_up, c, c->life);
   if (c->dialect == ENVELOPE) {
-    c->ws = wire_new(c);
+    c->ws = caller_wire(c);
     wire_upgrade(c->ws, "/json", "");
   } else if (c->dialect == SSE) {
     for (uint32_t i = 1; i < 3; i++)
       if ((c->rooms >> i & 1) != 0)
         sprintf(rooms + strlen(rooms), "&room=%s", events_room(i).ptr);
-    c->get = wire_new(c);
+    c->get = caller_wire(c);
     wire_text(c->get, "GET /sse%s?token=c%u%s HTTP/1.1\r\nHost: a\r\n",
               (c->rooms & 1) != 0 ? "/r0" : "", c->id, rooms);
     if (c->offset[0] != '\0')
@@ -65,17 +75,19 @@ void caller_start(world *w, void *a, uint64_t life) {
     c->get->asked++;
   } else if (c->plan == WEBSOCKET) {
     c->on_ws = true;
-    c->ws = wire_new(c);
+    c->ws = caller_wire(c);
     wire_upgrade(c->ws, "/sio/?EIO=4&transport=websocket", "");
   } else {
-    c->get = wire_new(c);
+    c->get = caller_wire(c);
     wire_text(c->get, "GET " SIO_PATH "polling HTTP/1.1\r\nHost: a\r\n\r\n");
     c->get->asked++;
     c->polling = true;
   }
 }
 
-void caller_opened(caller *c, wire *r) {
+void caller_opened(void *owner, wire *r) {
+  caller *c = owner;
+
   if (c->dialect == ENVELOPE) {
     c->state = CONNECTING;
     if (c->secret[0] == '\0')
@@ -90,7 +102,9 @@ void caller_opened(caller *c, wire *r) {
   }
 }
 
-void caller_ended(caller *c, wire *r) {
+void caller_ended(void *owner, wire *r) {
+  caller *c = owner;
+
   if (r == c->get && c->dialect == SOCKETIO && !c->polling) {
     c->get = NULL; /* between two requests: nothing is lost */
     wire_close(r);
@@ -246,7 +260,7 @@ static void post_event(caller *c) {
   if (c->posting || c->secret[0] == '\0')
     return;
   if (c->post == NULL)
-    c->post = wire_new(c);
+    c->post = caller_wire(c);
   c->post_up = ++c->up;
   snprintf(body, sizeof body,
            "{\"event\":\"up\",\"args\":[%u],\"session\":\"%s\"}", c->up,

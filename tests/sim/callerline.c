@@ -13,7 +13,7 @@ static void poll(caller *c) {
   if (c->on_ws || c->polling || c->up_state == UP_PROBED)
     return;
   if (c->get == NULL)
-    c->get = wire_new(c);
+    c->get = caller_wire(c);
   wire_text(c->get,
             "GET " SIO_PATH "polling&sid=%s HTTP/1.1\r\nHost: a\r\n\r\n",
             c->sid);
@@ -49,7 +49,7 @@ static void flush(caller *c) {
     return;
   }
   if (c->post == NULL)
-    c->post = wire_new(c);
+    c->post = caller_wire(c);
   for (uint32_t i = 0; i < c->nqueue; i++)
     len += c->queue[i].len + (i > 0);
   wire_text(c->post,
@@ -116,8 +116,9 @@ static void finish_upgrade(caller *c) {
   flush(c);
 }
 
-void caller_message(caller *c, wire *r, bool text, const uint8_t *data,
+void caller_message(void *owner, wire *r, bool text, const uint8_t *data,
                     size_t len) {
+  caller *c = owner;
   char *copy = malloc(len + 1);
 
   if (copy == NULL)
@@ -198,8 +199,9 @@ static void on_posted(caller *c, int status) {
   }
 }
 
-void caller_body(caller *c, wire *r, int status, const uint8_t *data,
+void caller_body(void *owner, wire *r, int status, const uint8_t *data,
                  size_t len) {
+  caller *c = owner;
   uint32_t life = c->life;
 
   sim_note(c->w, "answer", c->id, (uint64_t)status, len);
@@ -222,14 +224,16 @@ void caller_body(caller *c, wire *r, int status, const uint8_t *data,
     char target[90];
     snprintf(target, sizeof target, SIO_PATH "websocket&sid=%s", c->sid);
     c->up_state = UP_OPENING;
-    c->ws = wire_new(c);
+    c->ws = caller_wire(c);
     wire_upgrade(c->ws, target, "");
   }
   finish_upgrade(c);
   poll(c);
 }
 
-void caller_stream(caller *c, const uint8_t *data, size_t len) {
+void caller_stream(void *owner, const uint8_t *data, size_t len) {
+  caller *c = owner;
+
   for (size_t i = 0; i < len && c->state != DOWN; i++) {
     if (c->stream_len + 2 > c->stream_cap) {
       c->stream_cap = c->stream_cap * 2 + 256;

@@ -11,7 +11,7 @@
 #ifndef EVENTS_H
 #define EVENTS_H
 
-#include "sim.h"
+#include "wire.h"
 
 #define HALLS 5 /* of names below; the last one holds its events back */
 #define BATCH_HALL 4
@@ -20,25 +20,6 @@
 typedef struct caller caller;
 typedef struct guest guest;
 typedef struct events events;
-
-/* ---- wire.c: one stream of a caller ---- */
-struct wire {
-  world *w;
-  end *end;
-  caller *caller; /* NULL: it has let go of it */
-  reader rd;
-  uint8_t *out;
-  size_t len, cap, sent;
-  unsigned asked, answered; /* requests */
-};
-
-wire *wire_new(caller *c);
-void wire_close(wire *r); /* NULL is fine */
-void wire_text(wire *r, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-void wire_bytes(wire *r, const void *data, size_t len);
-void wire_frame(wire *r, uint8_t first, const void *data, size_t len);
-void wire_upgrade(wire *r, const char *target, const char *protocol);
 
 /* ---- books.c ---- */
 
@@ -158,16 +139,18 @@ void caller_lose(caller *c, const char *why);
 void caller_leave(caller *c);
 void caller_free(caller *c);
 void caller_send_event(caller *c);
+/* A new stream of its own. */
+wire *caller_wire(caller *c);
 /* ---- callerline.c ---- */
 void caller_forget(caller *c); /* what it has not sent yet */
-/* ---- caller.c and callerline.c, for wire.c ---- */
-void caller_opened(caller *c, wire *r); /* the 101 */
-void caller_message(caller *c, wire *r, bool text, const uint8_t *data,
+/* What comes by its streams. */
+void caller_opened(void *c, wire *r); /* the 101 */
+void caller_message(void *c, wire *r, bool text, const uint8_t *data,
                     size_t len);
-void caller_body(caller *c, wire *r, int status, const uint8_t *data,
+void caller_body(void *c, wire *r, int status, const uint8_t *data,
                  size_t len);
-void caller_stream(caller *c, const uint8_t *data, size_t len);
-void caller_ended(caller *c, wire *r);
+void caller_stream(void *c, const uint8_t *data, size_t len);
+void caller_ended(void *c, wire *r);
 
 /* ---- listen.c: what callers make of what they are told ---- */
 /* Of Engine.IO, without a body that is binary. */

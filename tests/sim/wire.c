@@ -1,5 +1,5 @@
 /*
- * wire.c - one stream of a caller: bytes out of its own hand, and what the
+ * wire.c - one stream of a client: bytes out of its own hand, and what the
  * independent reader finds in those that come.
  */
 #include <stdarg.h>
@@ -7,19 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "events.h"
+#include "wire.h"
 
 static void on_message(void *arg, bool text, const uint8_t *data, size_t len) {
   wire *r = arg;
 
-  if (r->caller != NULL)
-    caller_message(r->caller, r, text, data, len);
+  if (r->owner != NULL)
+    r->to->message(r->owner, r, text, data, len);
 }
 
 static void on_ping(void *arg, const uint8_t *data, size_t len) {
   wire *r = arg;
 
-  if (r->caller != NULL)
+  if (r->owner != NULL)
     wire_frame(r, 0x8a, data, len);
 }
 
@@ -30,31 +30,31 @@ static void on_body(void *arg, int status, const uint8_t *data, size_t len) {
   if (r->answered > r->asked)
     sim_breach(r->w, "I-HTTP", "more answers than requests", r->answered,
                r->asked);
-  if (r->caller != NULL)
-    caller_body(r->caller, r, status, data, len);
+  if (r->owner != NULL)
+    r->to->body(r->owner, r, status, data, len);
 }
 
 static void on_stream(void *arg, const uint8_t *data, size_t len) {
   wire *r = arg;
 
-  if (r->caller != NULL)
-    caller_stream(r->caller, data, len);
+  if (r->owner != NULL)
+    r->to->stream(r->owner, data, len);
 }
 
-wire *wire_new(caller *c) {
+wire *wire_new(world *w, const wire_owner *to, void *owner) {
   wire *r = calloc(1, sizeof *r);
-  end *e = sim_end_new(c->w);
+  end *e = sim_end_new(w);
 
   if (r == NULL)
     abort();
-  *r = (wire){.w = c->w, .end = e, .caller = c};
+  *r = (wire){.w = w, .end = e, .to = to, .owner = owner};
   e->wire = r;
   reader_init(&r->rd, false, r);
   r->rd.on_message = on_message;
   r->rd.on_ping = on_ping;
   r->rd.on_body = on_body;
   r->rd.on_stream = on_stream;
-  sim_connect(c->w, e);
+  sim_connect(w, e);
   return r;
 }
 
@@ -67,7 +67,7 @@ void wire_free(wire *r) {
 void wire_close(wire *r) {
   if (r == NULL)
     return;
-  r->caller = NULL;
+  r->owner = NULL;
   if (!r->end->dead)
     sim_end_close(r->end, sim_chance(r->w, 30));
 }
@@ -143,20 +143,20 @@ void wire_read(wire *r, const uint8_t *data, size_t len) {
     len -= n;
     if (r->rd.bad != NULL)
       sim_breach(r->w, "I-WIRE", r->rd.bad, r->end->id, 0);
-    if (!framed && r->rd.frames && r->caller != NULL)
-      caller_opened(r->caller, r);
+    if (!framed && r->rd.frames && r->owner != NULL)
+      r->to->opened(r->owner, r);
     framed = r->rd.frames || r->rd.stream;
   }
-  if (r->rd.closes > 0 && r->caller != NULL)
-    caller_ended(r->caller, r);
+  if (r->rd.closes > 0 && r->owner != NULL)
+    r->to->ended(r->owner, r);
 }
 
 void wire_ended(wire *r) {
-  caller *c = r->caller;
+  void *owner = r->owner;
 
   sim_note(r->w, "wire ended", r->end->id, r->asked, r->answered);
-  r->caller = NULL;
+  r->owner = NULL;
   sim_end_close(r->end, false);
-  if (c != NULL)
-    caller_ended(c, r);
+  if (owner != NULL)
+    r->to->ended(owner, r);
 }
