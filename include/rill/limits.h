@@ -92,6 +92,7 @@
   X(presence_grace_ms,      15000,   3600000,  "who was lost is offline") \
   X(presence_window_ms,       250,     60000,  "what has changed is told") \
   X(presence_page,            500,     10000,  "the rest is told later") \
+  X(presence_named,           100,     10000,  "counted, not named") \
   X(presence_state_bytes,    1024,     65536,  "RILL_ERR_TOO_BIG") \
   X(presence_watched,        1000,    100000,  "RILL_ERR_LIMIT") \
   X(presence_held,          10000,  RILL_UNLIMITED, "offline at once") \

@@ -20,13 +20,15 @@
  * away, who get a new "presence:state" when they are back.
  *
  *   presence:state   {room, version, count, peers, users: [USER...], next?}
- *   presence:update  {room, version, count, peers, users: [USER...]}
+ *   presence:update  {room, version, count, peers, users: [USER...], more?}
  *   USER             {userId, status, lastSeen?, state?}
  *
  * |count| users are there, with |peers| peers; |version| grows by one with
  * each update, so that a client notices one that it missed.  |next| says
  * that there are more users, beyond presence_page or 64 KiB: ask
  * "presence:list".
+ * |more| says that so many have changed, beyond presence_named or 64 KiB, that
+ * none is named: the counts are right, names are for "presence:list".
  * |lastSeen| (milliseconds since 1970) is of those who are offline.  |state|
  * null: it had one and has none any more.
  */

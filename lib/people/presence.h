@@ -80,6 +80,7 @@ struct rill__crowd {
   rill__person **v;
   uint32_t npeople, cap;
   uint32_t nlive;                            /* seats */
+  uint32_t ntold;                            /* persons told as there */
   uint32_t by_status[RILL_STATUS_BUSY + 1];  /* persons, as they are */
   uint64_t version;
   rill__link changed, held, greets;

@@ -118,11 +118,12 @@ static void put_uint(rill_builder *b, const char *key, uint64_t n) {
   rill_put_uint(b, n);
 }
 
-static void put_head(const rill__crowd *c, rill_builder *b) {
+/* |count|: of those who are told as there, so that it goes with the names. */
+static void put_head(const rill__crowd *c, rill_builder *b, uint32_t count) {
   if (c->room != NULL)
     rill_set_str(b, "room", rill__room_name(c->room));
   put_uint(b, "version", c->version);
-  put_uint(b, "count", c->npeople - c->by_status[RILL_STATUS_OFFLINE]);
+  put_uint(b, "count", count);
   put_uint(b, "peers", c->nlive);
 }
 
@@ -145,7 +146,7 @@ static void put_next(const rill__crowd *c, rill_builder *b, uint32_t at) {
 void rill__crowd_page(const rill__crowd *c, rill_builder *b, uint32_t at) {
   uint32_t end = page_of(c, c->npeople, &at);
 
-  put_head(c, b);
+  put_head(c, b, c->ntold);
   rill_put_key(b, "users");
   rill_put_array(b);
   for (; end > at && b->bytes < MOST_BYTES; end--)
@@ -266,6 +267,8 @@ static void told(rill__person *p, unsigned status) {
     hub->metrics.presence_updates_total++;
   else
     hub->metrics.presence_undone_total++;
+  p->crowd->ntold += status != RILL_STATUS_OFFLINE;
+  p->crowd->ntold -= p->told != RILL_STATUS_OFFLINE;
   p->told = (uint8_t)status;
   p->told_state =
       status != RILL_STATUS_OFFLINE && rill__person_stating(p) != NULL;
@@ -278,40 +281,84 @@ static void told(rill__person *p, unsigned status) {
     rill__person_settle(p);
 }
 
+/*
+ * Decides what is told of those who have changed; returns how many are to be
+ * named, and in |*count| how many are there then.
+ */
+static uint32_t decide(rill__crowd *c, uint32_t *count) {
+  uint32_t n = 0;
+
+  *count = c->ntold;
+  for (rill__link *l = c->changed.next; l != &c->changed; l = l->next) {
+    rill__person *p = RILL__CONTAINER(l, rill__person, link);
+    p->telling = (uint8_t)rill__person_status(p);
+    *count += p->telling != RILL_STATUS_OFFLINE;
+    *count -= p->told != RILL_STATUS_OFFLINE;
+    n += differs(p);
+  }
+  return n;
+}
+
+/* With the names of those who have changed, or as |more| their number. */
+static void put_update(const rill__crowd *c, rill_builder *b, uint32_t count,
+                       uint32_t more) {
+  rill_put_object(b);
+  put_head(c, b, count);
+  rill_put_key(b, "users");
+  rill_put_array(b);
+  for (rill__link *l = c->changed.next;
+       more == 0 && l != &c->changed && b->bytes <= MOST_BYTES; l = l->next) {
+    rill__person *p = RILL__CONTAINER(l, rill__person, link);
+    if (differs(p))
+      rill__person_put(b, p, p->telling, true);
+  }
+  rill_put_end(b);
+  if (more > 0)
+    put_uint(b, "more", more);
+  rill_put_end(b);
+}
+
+/*
+ * The names of all who come at once, for all who are there, would be the
+ * square of their number: many are told as a number.
+ */
+static void put_bounded(const rill__crowd *c, rill_builder *b, uint32_t count,
+                        uint32_t some) {
+  rill_hub *hub = c->hub;
+
+  if (some <= hub->config.limits.presence_named) {
+    put_update(c, b, count, 0);
+    if (b->bytes <= MOST_BYTES)
+      return;
+    rill_builder_clear(b);
+  }
+  hub->metrics.limit_presence_named++;
+  put_update(c, b, count, some);
+}
+
 static void flush_room(rill__crowd *c) {
   rill_str name = rill__room_name(c->room);
   rill_to to = {.rooms = &name, .nrooms = 1};
-  uint32_t n = 0, some = 0, page = c->hub->config.limits.presence_page;
+  uint32_t count, some = decide(c, &count);
   rill_builder b;
   int rv = 0;
 
-  rill__builder_init(&b, &c->hub->alloc);
-  c->version++;
-  rill_put_object(&b);
-  put_head(c, &b);
-  rill_put_key(&b, "users");
-  rill_put_array(&b);
-  for (rill__link *l = c->changed.next;
-       l != &c->changed && n < page && b.bytes < MOST_BYTES; l = l->next) {
-    rill__person *p = RILL__CONTAINER(l, rill__person, link);
-    n++;
-    p->telling = (uint8_t)rill__person_status(p);
-    if (!differs(p))
-      continue;
-    some++;
-    rill__person_put(&b, p, p->telling, true);
-  }
-  rill_put_end(&b);
-  rill_put_end(&b);
-  if (some > 0)
+  if (some > 0) {
+    rill__builder_init(&b, &c->hub->alloc);
+    c->version++;
+    put_bounded(c, &b, count, some);
     rv =
         rill__tell(c->hub, c->space, &to, "presence:update", &b, (rill_str){0});
-  c->version -= some == 0 || rv == RILL_ERR_NOMEM;
-  while (rv != RILL_ERR_NOMEM && n-- > 0) {
+    rill__builder_finish(&b);
+  }
+  if (rv == RILL_ERR_NOMEM) {
+    c->version--;
+    return;
+  }
+  while (!rill__list_empty(&c->changed)) { /* no host has run since */
     rill__person *p = RILL__CONTAINER(c->changed.next, rill__person, link);
     told(p, p->telling);
   }
-  rill__builder_finish(&b);
 }
 
 /* To everybody in the space, or to those who follow |p|. */

@@ -97,6 +97,19 @@ CASE(presence_page, 3, LIMIT_OVER) {
   return strstr(end_took(e), "\"next\":1}") != NULL;
 }
 
+CASE(presence_named, 3, LIMIT_OVER) {
+  const rill_room_opts opts = {.presence = true, .presence_window_ms = 100};
+  end *e = NULL;
+
+  p->config.authenticate = accept_named;
+  begin_events(p, false);
+  assert_int_equal(rill_room_defaults(p->hub, "r", &opts), 0);
+  for (uint32_t i = 0; i < at; i++)
+    e = named_join(p, i);
+  pair_pass(p, 100 * RILL_MSEC);
+  return strstr(end_took(e), "\"users\":[],\"more\":4}") != NULL;
+}
+
 CASE(presence_state_bytes, 20, LIMIT_OVER) {
   rill_builder *b;
   int rv;

@@ -313,6 +313,7 @@ static void test_crowd_of_many(void **state) {
 
   p->quiet = true;
   p->config.limits.presence_page = 2000;
+  p->config.limits.presence_named = 2000;
   kit_begin(p, false);
   for (int i = 0; i < MANY; i++) {
     snprintf(name, sizeof name, "user%d", i);
