@@ -174,20 +174,31 @@ static void tell(rill__peer *p, rill__join *j) {
   rill__peer_handled(p, rv);
 }
 
-/* In the order of the requests, as far as there are verdicts. */
+/* Takes out the first that has been decided; NULL: there is none. */
+static rill__join *take_done(rill__peer_rare *rare) {
+  for (rill__join **at = &rare->joins, *j; (j = *at) != NULL; at = &j->next)
+    if (j->state == JOIN_DONE) {
+      *at = j->next;
+      return j;
+    }
+  return NULL;
+}
+
+/*
+ * Each as soon as there is a verdict: who is in the room hears what is said
+ * there, and has to know from where on it counts.
+ */
 bool rill__joins_deliver(rill__peer *p) {
   rill__peer_rare *rare = p->rare;
   rill_peer peer = rill__peer_handle(p);
+  rill__join *j;
 
   if (rare == NULL) /* told already, with those before */
     return true;
-  for (rill__join *j = rare->joins; j != NULL && may_join(p); j = j->next)
+  for (j = rare->joins; j != NULL && may_join(p); j = j->next)
     if (j->state == JOIN_ASK)
       ask(p, j);
-  while (may_join(p) && rare->joins != NULL &&
-         rare->joins->state == JOIN_DONE) {
-    rill__join *j = rare->joins;
-    rare->joins = j->next;
+  while (may_join(p) && (j = take_done(rare)) != NULL) {
     if (p->joining) { /* a stream that is not open yet */
       int status = j->denied ? RILL_ERR_FORBIDDEN : j->status;
       join_free(p->hub, j);
