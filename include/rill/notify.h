@@ -24,8 +24,8 @@
  * acknowledged, the oldest first, and then gets "notification:count": what
  * it knew from earlier and was not told of again has been cleared.  So a
  * client may be told twice of the same |offset|, but misses none.  Where the
- * store fails, "notification:count" is {error: {code, message}}, and the
- * rest comes as soon as the store answers.
+ * store fails, "notification:count" is {error: {code, message}}, and all are
+ * told anew as soon as the store answers.
  *
  * Who does not read a peer's queue empty in time is closed, as with
  * RILL_DISCONNECT, and told again when it is back.

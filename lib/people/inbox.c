@@ -243,6 +243,8 @@ void rill__inbox_doubt(rill__inbox *in) {
   in->retry_at = in->hub->now + RILL__INBOX_RETRY;
   if (user != NULL)
     rill__user_each(user, doubt_one, in);
+  in->tells_failure = true; /* what they know is told anew, or is over */
+  rill__inbox_tell_failure(in, RILL_ERR_IO);
 }
 
 void rill__inbox_tick(rill__timer *timer) {
