@@ -286,6 +286,15 @@ int rill_event_reply(const rill_event *ev, const rill_builder *args) {
   return ev->ack.wanted ? rill_ack(ev->ack, args) : 0;
 }
 
+int rill__ack(rill_ack_to to, const rill_builder *args) {
+  int rv = rill_ack(to, args);
+  rill__peer *p = rv == RILL_ERR_NOMEM ? rill__peer_of(to.peer) : NULL;
+
+  if (p != NULL && p->conn != NULL)
+    rill__conn_ws_cut(p->conn, RILL_CAUSE_NOMEM, "out of memory");
+  return rv;
+}
+
 void rill__ack_fail(rill_ack_to ack, rill_str event, const char *code,
                     const char *message) {
   rill__peer *p = rill__peer_of(ack.peer);
@@ -316,7 +325,7 @@ void rill__ack_fail(rill_ack_to ack, rill_str event, const char *code,
     rill_set_str(&b, "event", event);
   rill_put_end(&b);
   if (ack.wanted)
-    rill_ack(ack, &b);
+    rill__ack(ack, &b);
   else
     rill_emit_peer(ack.peer, "error", &b, NULL);
   rill__builder_finish(&b);

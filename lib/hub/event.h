@@ -27,6 +27,11 @@ int rill__event_handle(rill__peer *p, rill_str name, const rill__node *args,
 /* Writes an answer as the peer's dialect does; as rill_send. */
 int rill__event_answer(rill__peer *p, uint64_t id, const rill__node *args);
 
+/*
+ * As rill_ack, for answers of the hub's own: where there is no memory for one
+ * the peer is cut, as it would wait for it for ever.
+ */
+int rill__ack(rill_ack_to to, const rill_builder *args);
 /* As rill_event_fail, of an event that is past. */
 void rill__ack_fail(rill_ack_to ack, rill_str event, const char *code,
                     const char *message);

@@ -14,7 +14,7 @@ static int answer(rill_ack_to ack, rill_builder *b) {
 
   rill_put_end(b);
   if (ack.wanted)
-    rv = rill_ack(ack, b);
+    rv = rill__ack(ack, b);
   rill__builder_finish(b);
   return rv;
 }

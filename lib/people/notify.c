@@ -109,7 +109,7 @@ static void answer(const request *r, const rill_notified *out) {
   rill_put_key(&b, "unread");
   rill_put_uint(&b, out->unread);
   rill_put_end(&b);
-  rill_ack(r->ack, &b);
+  rill__ack(r->ack, &b);
   rill__builder_finish(&b);
 }
 

@@ -14,7 +14,7 @@ static int answer(const rill_event *ev, const rill_builder *b) {
   rill_ack_to ack = rill_event_ack(ev);
 
   if (ack.wanted)
-    rill_ack(ack, b);
+    rill__ack(ack, b);
   return 0;
 }
 

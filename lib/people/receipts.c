@@ -164,7 +164,7 @@ static void answer(const request *r, const rill_receipt *out) {
     return;
   rill__builder_init(&b, &r->hub->alloc);
   put_answer(&b, r, out);
-  rill_ack(r->ack, &b);
+  rill__ack(r->ack, &b);
   rill__builder_finish(&b);
 }
 

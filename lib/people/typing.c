@@ -8,6 +8,7 @@
  */
 #include "people/typing.h"
 
+#include "hub/event.h"
 #include "people/presence.h"
 
 typedef struct typer {
@@ -204,20 +205,42 @@ void rill__typing_opened(rill__peer *p) {
     rill__typing_joined(p, m->room);
 }
 
-static void put_list(const rill__typing *t, rill_builder *b) {
+static uint32_t known(const rill__typing *t) {
+  uint32_t n = 0;
+
+  for (const typer *y = t->typers; y != NULL; y = y->hh.next)
+    n += y->told;
+  return n;
+}
+
+/* Those who type, in the order of their starts; or those who are |known|. */
+static void put_names(const rill__typing *t, rill_builder *b, bool all) {
   uint32_t left = t->hub->config.limits.typing_users;
 
-  t->hub->metrics.limit_typing_users += t->count > left;
-  rill_put_object(b);
-  rill_set_str(b, "room", rill__room_name(t->room));
-  rill_set_int(b, "count", t->count);
-  rill_put_key(b, "users");
-  rill_put_array(b);
-  for (rill__link *l = t->order.next; l != &t->order && left > 0;
+  for (rill__link *l = t->order.next; all && l != &t->order && left > 0;
        l = l->next, left--) {
     const typer *y = RILL__CONTAINER(l, typer, order);
     rill_put_str(b, (rill_str){y->name, y->name_len});
   }
+  for (const typer *y = t->typers; !all && y != NULL && left > 0;
+       y = y->hh.next) {
+    if (!y->told)
+      continue;
+    rill_put_str(b, (rill_str){y->name, y->name_len});
+    left--;
+  }
+}
+
+static void put_list(const rill__typing *t, rill_builder *b, bool all,
+                     uint32_t count) {
+  t->hub->metrics.limit_typing_users +=
+      count > t->hub->config.limits.typing_users;
+  rill_put_object(b);
+  rill_set_str(b, "room", rill__room_name(t->room));
+  rill_set_int(b, "count", count);
+  rill_put_key(b, "users");
+  rill_put_array(b);
+  put_names(t, b, all);
   rill_put_end(b);
   rill_put_end(b);
 }
@@ -244,7 +267,10 @@ static void told(rill__typing *t) {
   }
 }
 
-/* To the room, or to those who have just come. */
+/*
+ * To the room, or to those who have just come: what the others know, as what
+ * is undone before they know more is not told.
+ */
 static void tell(rill__typing *t, bool all) {
   rill_hub *hub = t->hub;
   rill_str name = rill__room_name(t->room);
@@ -252,15 +278,18 @@ static void tell(rill__typing *t, bool all) {
                 .nrooms = all,
                 .peers = t->joined,
                 .npeers = all ? 0 : t->njoined};
+  uint32_t count = all ? t->count : known(t);
   rill__bytes key;
   rill_builder b;
   int rv = RILL_ERR_NOMEM;
 
+  if (!all && count == 0)
+    return;
   rill__bytes_init(&key, &hub->alloc);
   rill__builder_init(&b, &hub->alloc);
   rill__bytes_str(&key, "typing:update ");
   rill__bytes_add(&key, name.ptr, name.len);
-  put_list(t, &b);
+  put_list(t, &b, all, count);
   if (!key.failed)
     rv = rill__tell(hub, t->room->space, &to, "typing:update", &b,
                     (rill_str){(char *)key.data, key.len});
@@ -336,7 +365,7 @@ static int typed(const rill_event *ev, rill_peer peer, rill_str room,
   if (rv != 0)
     return rill_event_fail(ev, "typing", rill_strerror(rv));
   if (ack.wanted)
-    rill_ack(ack, NULL);
+    rill__ack(ack, NULL);
   return 0;
 }
 

@@ -177,6 +177,26 @@ static void test_typing_list_for_who_joins(void **state) {
   assert_string_equal(heard(ann), "");
 }
 
+/* Who comes is told what the others know: what they do not may be undone. */
+static void test_typing_undone_for_who_joins(void **state) {
+  pair *p = *state;
+  end *ann, *ben, *cid;
+
+  begin(p, false);
+  ann = kit_open(p, "ann", "r");
+  ben = kit_open(p, "ben", "r");
+  type(ann, true);
+  window(p);
+  type(ben, true);
+  cid = kit_open(p, "cid", "r");
+  type(ben, false);
+  window(p);
+  assert_string_equal(heard(cid), "update ann");
+  type(ann, false);
+  window(p);
+  assert_string_equal(heard(cid), "update");
+}
+
 static void test_typing_events(void **state) {
   pair *p = *state;
   end *ann, *ben;
@@ -330,6 +350,7 @@ int main(void) {
       PAIR_TEST(test_typing_ends),
       PAIR_TEST(test_typing_ends_with_a_message),
       PAIR_TEST(test_typing_list_for_who_joins),
+      PAIR_TEST(test_typing_undone_for_who_joins),
       PAIR_TEST(test_typing_events),
       PAIR_TEST(test_typing_that_cannot_be),
       PAIR_TEST(test_typing_is_not_kept),
