@@ -181,7 +181,7 @@ void rill__conn_ws_fail(rill_conn *c, rill_cause cause, unsigned code,
   if (c->state == RILL__OPEN) {
     stop(c);
     if (cause == RILL_CAUSE_SLOW || cause == RILL_CAUSE_OVERLOAD)
-      rill__outq_drop_all(&c->out, &c->hub->out);
+      rill__outq_cut(&c->out, &c->hub->out);
     if (!send_close(c, code, rill_s(reason)))
       return;
   }

@@ -265,6 +265,30 @@ uint32_t rill__outq_drop_all(rill__outq *q, rill__out_env *env) {
   return rill__outq_drop_oldest(q, env, 1, 1, 0, 0);
 }
 
+void rill__outq_cut(rill__outq *q, rill__out_env *env) {
+  rill__extent *prev, *e;
+  uint32_t skip;
+
+  e = first_whole(q, &prev, &skip);
+  if (e != NULL && skip > 0) {
+    if (!split_torn(q, env, e, skip))
+      return;
+    prev = e;
+    e = e->next;
+  }
+  while (e != NULL && e->kind == RILL__OUT_CONTROL) { /* a head */
+    prev = e;
+    e = e->next;
+  }
+  while (e != NULL) {
+    rill__extent *next = e->next;
+    q->bytes -= e->to - e->from;
+    extent_drop(q, env, prev, e);
+    e = next;
+  }
+  q->count = 0;
+}
+
 static bool same_key(const rill__chunk *a, const rill__chunk *b) {
   return a->key_len == b->key_len && memcmp(a->data, b->data, a->key_len) == 0;
 }

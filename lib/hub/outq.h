@@ -81,6 +81,12 @@ uint32_t rill__outq_drop_oldest(rill__outq *q, rill__out_env *env,
 uint32_t rill__outq_drop_all(rill__outq *q, rill__out_env *env);
 
 /*
+ * Cuts off every message that has not begun, and all that is behind the first
+ * of them: what follows may say that they have come.
+ */
+void rill__outq_cut(rill__outq *q, rill__out_env *env);
+
+/*
  * Puts |chunk| [from, to) in the place of the unsent message with the same
  * key; false where there is none, or where the queue would grow beyond
  * |max_bytes|.  Takes a reference where true.

@@ -212,6 +212,30 @@ static void consume(world *w, model *m) {
   }
 }
 
+static bool waits(const unit *u) {
+  return u->message && u->taken == 0;
+}
+
+/* All messages that wait, or the first of them and what is behind it. */
+static void drop(world *w, model *m) {
+  size_t i = 0;
+
+  if (pick(w, 2) == 0) {
+    rill__outq_drop_all(&m->q, &w->env);
+    while (i < m->n)
+      if (waits(m->units[i]))
+        model_remove(m, i);
+      else
+        i++;
+    return;
+  }
+  rill__outq_cut(&m->q, &w->env);
+  while (i < m->n && !waits(m->units[i]))
+    i++;
+  while (m->n > i)
+    model_remove(m, m->n - 1);
+}
+
 static void test_outq_does_as_the_model(void **state) {
   (void)state;
   for (uint64_t seed = 1; seed <= 60; seed++) {
@@ -232,16 +256,10 @@ static void test_outq_does_as_the_model(void **state) {
         push_keyed(&w, m);
         break;
       case 5:
-        if (pick(&w, 40) == 0) {
-          rill__outq_drop_all(&m->q, &w.env);
-          for (size_t i = 0; i < m->n;)
-            if (m->units[i]->message && m->units[i]->taken == 0)
-              model_remove(m, i);
-            else
-              i++;
-          break;
-        }
-        consume(&w, m);
+        if (pick(&w, 40) == 0)
+          drop(&w, m);
+        else
+          consume(&w, m);
         break;
       default:
         consume(&w, m);
