@@ -120,8 +120,9 @@ RILL_API int rill_history(rill_hub *hub, rill_str room,
  *       first.  |epoch| is what it was told that numbers count in; without
  *       the right one nothing is sent (since 0, and a durable room in a store
  *       that lasts, need none).
- *       Answer: {joined, at?, epoch?, recovered?, gap?: [from, to]}, where
- *       the gap is no longer kept, or more than history_page and the queue
+ *       Answer: {joined, at?, epoch?, recovered?, gap?: [from, to]}: |at| is
+ *       the newest number there, where the room numbers its events, and the
+ *       gap is no longer kept, or more than history_page and the queue
  *       take at once
  *   room:leave {room}         Answer: {left}
  *   room:history {room, since?, before?, limit?}, for members.  Answer:

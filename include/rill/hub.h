@@ -157,7 +157,10 @@ typedef struct rill_handlers {
   int (*on_message)(rill_peer peer, const rill_msg *msg, void *arg);
   /* on_drain: after RILL_BUSY the queue is empty again.  0 or negative. */
   int (*on_drain)(rill_peer peer, void *arg);
-  /* on_joined: the answer to rill_join_request: 0 or RILL_ERR_*. */
+  /*
+   * on_joined: the answer to rill_join_request: 0 or RILL_ERR_*.  A client's
+   * own request ends without one where its connection is lost.
+   */
   int (*on_joined)(rill_peer peer, rill_str room, int status, void *arg);
   /*
    * on_close: exactly once for each peer, and last.  The handle is still

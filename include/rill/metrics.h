@@ -45,6 +45,7 @@ extern "C" {
   X(history_bytes, gauge, "bytes of events kept for recovery") \
   X(published_total, counter, "events published into rooms") \
   X(published_again_total, counter, "publications under an id seen before") \
+  X(healed_total, counter, "events read back that members had not heard") \
   X(store_operations_total, counter, "operations submitted to the store") \
   X(store_failures_total, counter, "operations that the store failed") \
   X(presence_updates_total, counter, "changes of presence that were told") \

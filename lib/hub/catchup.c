@@ -2,11 +2,12 @@
  * catchup.c - who comes into a room again and says up to which number it has
  * heard: the rest, once and in order, and a verdict.
  *
- * Where the room is durable, membership begins when the store has answered:
- * operations on one log come back in order, so what the reading shows is
- * exactly what has been sent before.
+ * Where the room is durable and its ring does not reach so far, membership
+ * begins when the store has answered: operations on one log come back in
+ * order, so what the reading shows is exactly what has been sent before.
  */
 #include "hub/conn.h"
+#include "hub/heal.h"
 #include "hub/history.h"
 #include "hub/join.h"
 #include "hub/publish.h"
@@ -59,7 +60,7 @@ void rill__room_stands(const rill__peer *p, rill_str room,
     return;
   write_epoch(p->hub, r, r->opts.durable, out);
   out->last = r->last;
-  out->known = !r->opts.durable; /* else only the store knows */
+  out->known = !r->opts.durable || r->knows;
 }
 
 static size_t size_of(const returning *r) {
@@ -160,6 +161,30 @@ static void send_missed(rill__peer *p, rill_str room, const rill_record *v,
   rill__tape_finish(&tape);
 }
 
+/*
+ * Makes |p| a member of a durable room whose newest records are in |op|.
+ * Where it |returns|, it is going to get them from |op|: those that the others
+ * have not heard yet are sent to them before.
+ */
+static int enter(rill__peer *p, rill_str room, const rill_store_op *op,
+                 bool returns) {
+  rill__room *r = rill__room_find(rill__peer_space(p), room);
+  int rv = 0;
+
+  if (returns && r != NULL && r->knows)
+    rv = rill__room_hear(p->hub, r, op);
+  if (rv == 0)
+    rv = rill__room_add(p, room);
+  if (rv != 0)
+    return rv;
+  r = rill__room_find(rill__peer_space(p), room);
+  if (!r->knows) {
+    r->knows = true;
+    r->last = op->last;
+  }
+  return 0;
+}
+
 static void read_done(rill__work *w) {
   returning *r = w->arg;
   rill__peer *p = rill__peer_of(r->peer);
@@ -167,12 +192,14 @@ static void read_done(rill__work *w) {
   rill__caught_up out = {0};
   int status = w->op.status;
 
-  if (p != NULL && (p->open || p->joining)) {
+  if (p != NULL && (r->serial == 0 || rill__join_reads(p, r->serial))) {
     if (status == 0)
-      status = rill__room_add(p, room);
-    if (status == 0)
+      status = enter(p, room, &w->op, r->how.returns);
+    if (status == 0 && r->how.returns)
       send_missed(p, room, w->op.records, w->op.nrecords, &r->how, w->op.last,
                   true, &out);
+    else if (status == 0)
+      rill__room_stands(p, room, &out);
     if (r->serial > 0)
       rill__join_read(p, r->serial, status, &out);
     else
@@ -206,7 +233,7 @@ static int ask_store(rill__peer *p, rill_str room, const rill__join_how *how,
   }
   w->op.reverse = true;
   w->op.from = UINT64_MAX;
-  w->op.limit = hub->config.limits.history_page;
+  w->op.limit = how->returns ? hub->config.limits.history_page : 1;
   w->arg = r;
   w->done = read_done;
   w->drop = drop;
@@ -214,27 +241,48 @@ static int ask_store(rill__peer *p, rill_str room, const rill__join_how *how,
   return RILL_LATER;
 }
 
+/*
+ * The ring of a durable room has |v|, its newest, the newest first: is that
+ * all behind |since|?
+ */
+static bool reaches(const rill__room *r, const rill_record *v, size_t n,
+                    uint64_t since) {
+  if (n == 0 || v[0].offset != r->last)
+    return since >= r->last;
+  return v[n - 1].offset <= since || v[n - 1].offset == since + 1;
+}
+
 int rill__catch_up(rill__peer *p, rill_str room, const rill__join_how *how,
                    uint64_t serial, rill__caught_up *out) {
   rill_hub *hub = p->hub;
-  uint32_t most = hub->config.limits.history_page;
+  uint32_t n, most = hub->config.limits.history_page;
   rill_store_op op = {.reverse = true, .from = UINT64_MAX, .limit = most};
-  rill__room *r;
+  rill__room *r = rill__room_find(rill__peer_space(p), room);
   rill_room_opts opts;
   rill_record *v;
   int rv;
 
   rill__room_opts_of(hub, rill__peer_space(p), room, &opts);
-  if (opts.durable)
+  if (opts.durable && (r == NULL || !rill__room_whole(r)))
     return ask_store(p, room, how, serial);
+  if (!how->returns) {
+    rv = rill__room_add(p, room);
+    if (rv == 0)
+      rill__room_stands(p, room, out);
+    return rv;
+  }
   v = rill__malloc(&hub->alloc, most * sizeof *v);
   if (v == NULL)
     return RILL_ERR_NOMEM;
+  n = rill__ring_read(r != NULL ? r->ring : NULL, &op, v);
+  if (opts.durable && !reaches(r, v, n, how->since)) {
+    rill__free(&hub->alloc, v, most * sizeof *v);
+    return ask_store(p, room, how, serial);
+  }
   rv = rill__room_add(p, room);
   if (rv == 0) {
     r = rill__room_find(rill__peer_space(p), room);
-    send_missed(p, room, v, rill__ring_read(r->ring, &op, v), how, r->last,
-                false, out);
+    send_missed(p, room, v, n, how, r->last, opts.durable, out);
   }
   rill__free(&hub->alloc, v, most * sizeof *v);
   return rv;

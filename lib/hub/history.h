@@ -55,6 +55,8 @@ static inline rill__entry *rill__ring_at(const rill__ring *r, uint32_t i) {
  */
 void rill__ring_add(rill_hub *hub, rill__ring **ring, rill__room *room,
                     rill__entry *e);
+/* Its newest, where that is |number|, has been sent to nobody. */
+void rill__ring_take_back(rill_hub *hub, rill__ring *ring, uint64_t number);
 /* NULL is fine.  A room's ring must not be freed while the room lives. */
 void rill__ring_free(rill_hub *hub, rill__ring *ring);
 

@@ -11,6 +11,7 @@
 #include "hub/config.h"
 #include "hub/conn.h"
 #include "hub/follower.h"
+#include "hub/heal.h"
 #include "hub/history.h"
 #include "hub/recover.h"
 #include "hub/session.h"
@@ -301,6 +302,9 @@ static void timer_due(rill_hub *hub, rill__timer *t) {
     break;
   case RILL__TIMER_BATCH:
     rill__batch_tick(hub, t);
+    break;
+  case RILL__TIMER_HEAL:
+    rill__heal_tick(hub, t);
     break;
   default:
     hub->follower->tick(hub, t);

@@ -13,6 +13,7 @@ struct rill__join {
   int status;  /* of JOIN_DONE */
   bool client; /* it asked itself, and is told */
   bool denied; /* by the host, whatever |status| it gave */
+  bool dropped; /* its client was lost: nobody is told */
   rill__join_how how;
   uint64_t serial; /* of JOIN_READ */
   rill__caught_up caught_up;
@@ -34,6 +35,18 @@ void rill__joins_free(rill__peer *p) {
     p->rare->joins = j->next;
     join_free(p->hub, j);
   }
+}
+
+/* Marked only: a hook may be running that was asked about one of them. */
+void rill__joins_away(rill__peer *p) {
+  rill__join *j = p->rare != NULL ? p->rare->joins : NULL;
+
+  for (; j != NULL; j = j->next)
+    if (j->client) {
+      j->state = JOIN_DONE;
+      j->dropped = true;
+      rill__peer_due(p, RILL__DUE_JOINS);
+    }
 }
 
 static int request(rill__peer *p, rill_str room, rill__join **out) {
@@ -88,10 +101,8 @@ static void decide(rill__peer *p, rill__join *j, int verdict) {
   j->status = verdict;
   if (verdict != 0)
     return;
-  if (!j->how.returns) {
+  if (!j->client || p->joining) { /* a stream catches up when it is open */
     j->status = rill__room_add(p, room_of(j));
-    if (j->status == 0 && j->client)
-      rill__room_stands(p, room_of(j), &j->caught_up);
     return;
   }
   j->serial = ++p->hub->next_join;
@@ -100,18 +111,28 @@ static void decide(rill__peer *p, rill__join *j, int verdict) {
     j->state = JOIN_READ;
 }
 
-void rill__join_read(rill__peer *p, uint64_t serial, int status,
-                     const rill__caught_up *out) {
+static rill__join *reading(const rill__peer *p, uint64_t serial) {
   rill__join *j = p->rare != NULL ? p->rare->joins : NULL;
 
   while (j != NULL && (j->state != JOIN_READ || j->serial != serial))
     j = j->next;
+  return j;
+}
+
+bool rill__join_reads(const rill__peer *p, uint64_t serial) {
+  return reading(p, serial) != NULL;
+}
+
+void rill__join_read(rill__peer *p, uint64_t serial, int status,
+                     const rill__caught_up *out) {
+  rill__join *j = reading(p, serial);
+
   if (j == NULL)
     return;
   j->state = JOIN_DONE;
   j->status = status;
   j->caught_up = *out;
-  rill__peer_due(p, RILL__DUE_JOINS);
+  rill__joins_deliver(p); /* before anything that is said there now */
 }
 
 static bool may_join(const rill__peer *p) {
@@ -184,6 +205,19 @@ static rill__join *take_done(rill__peer_rare *rare) {
   return NULL;
 }
 
+static void free_dropped(rill_hub *hub, rill__peer_rare *rare) {
+  rill__join **at = &rare->joins, *j;
+
+  while ((j = *at) != NULL) {
+    if (!j->dropped) {
+      at = &j->next;
+      continue;
+    }
+    *at = j->next;
+    join_free(hub, j);
+  }
+}
+
 /*
  * Each as soon as there is a verdict: who is in the room hears what is said
  * there, and has to know from where on it counts.
@@ -195,11 +229,14 @@ bool rill__joins_deliver(rill__peer *p) {
 
   if (rare == NULL) /* told already, with those before */
     return true;
+  free_dropped(p->hub, rare);
   for (j = rare->joins; j != NULL && may_join(p); j = j->next)
     if (j->state == JOIN_ASK)
       ask(p, j);
   while (may_join(p) && (j = take_done(rare)) != NULL) {
-    if (p->joining) { /* a stream that is not open yet */
+    if (j->dropped) {
+      join_free(p->hub, j);
+    } else if (p->joining) { /* a stream that is not open yet */
       int status = j->denied ? RILL_ERR_FORBIDDEN : j->status;
       join_free(p->hub, j);
       if (!rill__sse_joined(p, status))

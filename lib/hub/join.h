@@ -23,6 +23,8 @@ typedef struct rill__join_how {
 } rill__join_how;
 int rill__join_ask(rill__peer *p, rill_str room, const rill__join_how *how);
 
+/* |p| is away: what its client has asked for is not answered any more. */
+void rill__joins_away(rill__peer *p);
 /* Takes over what the client says. */
 void rill__join_epoch(rill__join_how *how, rill_str epoch);
 
@@ -48,7 +50,12 @@ int rill__catch_up(rill__peer *p, rill_str room, const rill__join_how *how,
 /* What is known without reading of a room that has been joined. */
 void rill__room_stands(const rill__peer *p, rill_str room,
                        rill__caught_up *out);
-/* The store has answered for join |serial|: 0 or an error. */
+/* Does join |serial| wait for the store? */
+bool rill__join_reads(const rill__peer *p, uint64_t serial);
+/*
+ * The store has answered for join |serial|: 0 or an error.  Runs on_joined;
+ * |p| may be gone then.
+ */
 void rill__join_read(rill__peer *p, uint64_t serial, int status,
                      const rill__caught_up *out);
 

@@ -9,6 +9,7 @@
 
 #include "hub/emit.h"
 #include "hub/event.h"
+#include "hub/heal.h"
 #include "hub/history.h"
 #include "hub/publish.h"
 #include "hub/store.h"
@@ -68,7 +69,7 @@ static void tell(const publication *p, int status, uint64_t offset) {
     rill_put_key(&b, "timestamp");
     rill_put_uint(&b, p->time_ms);
     rill_put_end(&b);
-    rill_ack(p->ack, &b);
+    rill__ack(p->ack, &b);
     rill__builder_finish(&b);
   } else if (p->ack.wanted) {
     rill__ack_fail(p->ack, rill_s("publish"),
@@ -124,38 +125,84 @@ static void tell_later(rill__work *w, publication *p, int status,
   rill__work_finish(w);
 }
 
-/* Sends what is numbered |at| now. */
-static int hand_out(const publication *p, rill__item *item, uint64_t at) {
-  rill_str room = room_of(p);
-  rill_to to = {
-      .rooms = &room, .nrooms = 1, .space = rill__space_name(p->space)};
+int rill__publish_item(rill_hub *hub, rill__space *space, rill_str room,
+                       rill__item *item, const rill_record *as) {
+  rill_to to = {.rooms = &room, .nrooms = 1, .space = rill__space_name(space)};
+  rill__room *r;
+  int rv;
 
-  item->number = at;
-  item->time_ms = p->time_ms;
-  item->id = id_of(p);
-  item->uncompressed = p->uncompressed;
-  p->hub->follower->sent(rill__room_find(p->space, room), p->ack.peer);
-  return rill__emit_item(p->hub, &to, item);
+  item->number = as->offset;
+  item->time_ms = as->time_ms;
+  item->id = as->id;
+  rv = rill__emit_item(hub, &to, item);
+  r = rv != 0 ? rill__room_find(space, room) : NULL;
+  if (r != NULL && as->offset > 0)
+    rill__ring_take_back(hub, r->ring, as->offset);
+  return rv;
 }
 
-/* The store has it, or has not. */
+/* Its writer has sent it: it types no more. */
+static void writer_sent(const publication *p) {
+  p->hub->follower->sent(rill__room_find(p->space, room_of(p)), p->ack.peer);
+}
+
+/* Sends what is numbered |at| now. */
+static int hand_out(const publication *p, rill__item *item, uint64_t at) {
+  const rill_record as = {.offset = at, .time_ms = p->time_ms, .id = id_of(p)};
+
+  item->uncompressed = p->uncompressed;
+  writer_sent(p);
+  return rill__publish_item(p->hub, p->space, room_of(p), item, &as);
+}
+
+static int hand_out_stored(const publication *p, const rill__work *w) {
+  rill__tape tape;
+  rill__item item;
+  int rv = RILL_ERR_NOMEM;
+
+  rill__tape_init(&tape, &p->hub->alloc);
+  if (rill__item_read(&tape, w->op.record.data, &item))
+    rv = hand_out(p, &item, w->op.last);
+  rill__tape_finish(&tape);
+  return rv;
+}
+
+/* It is in the log: now it is heard, but not before what is in front of it. */
+static void hand_on(const publication *p, const rill__work *w) {
+  rill_hub *hub = p->hub;
+  rill__room *room = rill__room_find(p->space, room_of(p));
+  uint64_t last = w->op.last;
+
+  if (room != NULL && !rill__room_follows(room, last)) {
+    writer_sent(p);
+    rill__room_heal(hub, room);
+    return;
+  }
+  if (hand_out_stored(p, w) != 0) {
+    hub->history_lost = hub->offset;
+    last--;
+  }
+  room = rill__room_find(p->space, room_of(p)); /* its history has made it */
+  if (room == NULL)
+    return;
+  room->knows = true;
+  room->last = last;
+  if (last < w->op.last)
+    rill__room_heal(hub, room);
+}
+
+/* The store has it, or has not, or may have it. */
 static void stored(rill__work *w) {
   publication *p = w->arg;
   rill__room *room = rill__room_find(p->space, room_of(p));
-  rill__tape tape;
-  rill__item item;
   int status = w->op.status;
 
   w->arg = NULL;
   if (status == 0) {
-    rill__tape_init(&tape, &p->hub->alloc);
-    if (room != NULL)
-      room->last = w->op.last;
-    if (!rill__item_read(&tape, w->op.record.data, &item) ||
-        hand_out(p, &item, w->op.last) != 0)
-      p->hub->history_lost = p->hub->offset; /* members find out by number */
-    rill__tape_finish(&tape);
+    hand_on(p, w);
     p->hub->metrics.published_total++;
+  } else if (status == RILL_ERR_IO && room != NULL && room->knows) {
+    rill__room_heal(p->hub, room);
   }
   p->hub->metrics.published_again_total += status == RILL_ERR_EXISTS;
   tell(p, status, w->op.last);
@@ -166,10 +213,13 @@ static void stored(rill__work *w) {
 static int store(publication *p, const rill__item *item,
                  const rill_room_opts *opts) {
   rill_hub *hub = p->hub;
+  rill__room *room = rill__room_find(p->space, room_of(p));
   rill__bytes name, data;
   rill__work *w = NULL;
   int rv = RILL_ERR_NOMEM;
 
+  if (room != NULL)
+    rill__room_learn(hub, room);
   rill__bytes_init(&name, &hub->alloc);
   rill__bytes_init(&data, &hub->alloc);
   rill__item_write(&data, item);
@@ -258,6 +308,7 @@ static publication *publication_new(rill_hub *hub, rill__space *space,
 static int number(publication *p, rill__item *item, uint64_t *at) {
   rill__room *room = rill__room_find(p->space, room_of(p));
   rill_room_opts opts;
+  int rv;
 
   *at = 0;
   if (room == NULL) {
@@ -271,8 +322,11 @@ static int number(publication *p, rill__item *item, uint64_t *at) {
     *at = rill__ring_number_of(room->ring, id_of(p));
   if (*at > 0)
     return RILL_ERR_EXISTS;
-  *at = ++room->last;
-  return hand_out(p, item, *at);
+  *at = room->last + 1;
+  rv = hand_out(p, item, *at);
+  if (rv == 0)
+    room->last = *at;
+  return rv;
 }
 
 /* As rill_publish; |args| is an array or absent. */

@@ -6,12 +6,19 @@
 
 #include <rill/history.h>
 
+#include "hub/encode.h"
 #include "hub/hub.h"
 
 /* As rill_history; |drop| lets go of |arg| where the hub goes before. */
 typedef void (*rill__drop_fn)(rill_hub *hub, void *arg);
 int rill__history(rill_hub *hub, rill_str room, const rill_history_opts *opts,
                   rill_pasts_fn fn, rill__drop_fn drop, void *arg);
+/*
+ * Sends |item| to the members of |room|, with the number, id and time of
+ * |as|: as rill_emit.
+ */
+int rill__publish_item(rill_hub *hub, rill__space *space, rill_str room,
+                       rill__item *item, const rill_record *as);
 /* The name of a room's log in the store; false: no memory. */
 bool rill__log_name(rill__bytes *out, rill_str space, rill_str room);
 

@@ -2,6 +2,7 @@
 
 #include "hub/ask.h"
 #include "hub/follower.h"
+#include "hub/join.h"
 
 bool rill__recoverable(const rill__peer *p, rill_cause cause) {
   const rill_hub *hub = p->hub;
@@ -41,6 +42,7 @@ void rill__peer_leave(rill__peer *p, rill_cause cause, unsigned code,
   if (hub->away_timer.due == RILL_NEVER)
     rill__heap_set(&hub->timers, &hub->away_timer, v->away_until);
   rill__ask_left(p);
+  rill__joins_away(p);
   hub->follower->away(p);
   rill__peer_due(p, RILL__DUE_AWAY);
 }

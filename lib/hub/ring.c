@@ -19,6 +19,20 @@ static void drop_oldest(rill_hub *hub, rill__ring *r) {
   rill__entry_unref(hub, e);
 }
 
+void rill__ring_take_back(rill_hub *hub, rill__ring *r, uint64_t number) {
+  rill__entry *e;
+
+  if (r == NULL || r->len == 0)
+    return;
+  e = rill__ring_at(r, r->len - 1);
+  if (e->number != number)
+    return;
+  r->len--;
+  r->bytes -= e->size;
+  hub->history_bytes -= e->size;
+  rill__entry_unref(hub, e);
+}
+
 void rill__ring_free(rill_hub *hub, rill__ring *r) {
   if (r == NULL)
     return;

@@ -3,6 +3,7 @@
 #include "base/utf8.h"
 #include "hub/batch.h"
 #include "hub/follower.h"
+#include "hub/heal.h"
 #include "hub/history.h"
 
 typedef struct room_rule {
@@ -115,6 +116,7 @@ static void room_free(rill_hub *hub, rill__room *r) {
   const rill__alloc *map_alloc = &hub->alloc;
 
   rill__batch_free(hub, r);
+  rill__heal_free(hub, r);
   hub->follower->room_freed(hub, r);
   rill__ring_free(hub, r->ring);
   HASH_DEL(r->space->rooms, r);

@@ -26,7 +26,10 @@ struct rill__room {
   rill_room_opts opts;
   struct rill__ring *ring;   /* NULL: no history yet */
   uint64_t life; /* which of the hub's rooms it is: never the same twice */
-  uint64_t last; /* the number of the newest that was published, as known */
+  uint64_t last; /* the number of the newest that was heard */
+  bool knows;    /* durable: |last| is that; see heal.h */
+  bool learning;
+  struct rill__heal *heal; /* not all of its log has been heard */
   uint64_t gone; /* hub->history_gone when it was made */
   struct rill__batch *batch; /* what is held back, where batch_ms is set */
   struct rill__crowd *crowd;   /* its people, with presence */

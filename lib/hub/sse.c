@@ -126,9 +126,9 @@ void rill__sse_caught_up(rill__peer *p, int status,
                        "the store failed");
     return;
   }
-  recovered = out->gap_from == 0 && !out->stale;
+  recovered = out->returns && out->gap_from == 0 && !out->stale;
   hub->metrics.recovered_total += recovered;
-  hub->metrics.recovered_gap_total += !recovered;
+  hub->metrics.recovered_gap_total += out->returns && !recovered;
   rill__bytes_init(&text, &hub->alloc);
   write_session(p, &text, hub->offset, out->last, recovered);
   if (!text.failed)
@@ -136,11 +136,15 @@ void rill__sse_caught_up(rill__peer *p, int status,
   rill__bytes_finish(&text);
 }
 
-/* Reads from the store what is missed; the room is entered anew after it. */
+/*
+ * Reads from the store what is missed behind |number|, NULL: where the room
+ * stands; the room is entered anew after it.
+ */
 static void catch_up_from_store(rill__peer *p, rill__room *room,
-                                uint64_t number) {
+                                const uint64_t *number) {
   rill__bytes name;
-  const rill__join_how how = {.returns = true, .since = number};
+  const rill__join_how how = {.returns = number != NULL,
+                              .since = number != NULL ? *number : 0};
   rill__caught_up none = {0};
   rill_str s;
   int rv = RILL_ERR_NOMEM;
@@ -166,7 +170,8 @@ void rill__sse_open(rill__peer *p) {
   bool known = rill__offset_read(hub, id, &offset);
   bool recovered = known && rill__history_complete(p, offset, false);
   rill__room *room = durable_room(p);
-  bool stored = !recovered && room != NULL && rill__offset_number(id, &number);
+  bool returns = rill__offset_number(id, &number);
+  bool stored = !recovered && room != NULL && (returns || !room->knows);
   rill__bytes out;
 
   rill__bytes_init(&out, &hub->alloc);
@@ -180,7 +185,7 @@ void rill__sse_open(rill__peer *p) {
   if (!begin_stream(p, &out))
     return;
   if (stored) {
-    catch_up_from_store(p, room, number);
+    catch_up_from_store(p, room, returns ? &number : NULL);
   } else {
     hub->metrics.recovered_total += recovered;
     hub->metrics.recovered_gap_total += !recovered && id.len > 0;

@@ -267,6 +267,18 @@ static void told(rill__typing *t) {
   }
 }
 
+/* Some of those who have just come may have gone again. */
+static size_t still_there(rill__typing *t) {
+  size_t n = 0;
+
+  for (uint32_t i = 0; i < t->njoined; i++) {
+    const rill__peer *p = rill__peer_open(t->joined[i]);
+    if (p != NULL && rill__room_member(p, rill__room_name(t->room)) != NULL)
+      t->joined[n++] = t->joined[i];
+  }
+  return n;
+}
+
 /*
  * To the room, or to those who have just come: what the others know, as what
  * is undone before they know more is not told.
@@ -277,7 +289,7 @@ static void tell(rill__typing *t, bool all) {
   rill_to to = {.rooms = &name,
                 .nrooms = all,
                 .peers = t->joined,
-                .npeers = all ? 0 : t->njoined};
+                .npeers = all ? 0 : still_there(t)};
   uint32_t count = all ? t->count : known(t);
   rill__bytes key;
   rill_builder b;

@@ -192,6 +192,13 @@ static void test_typing_undone_for_who_joins(void **state) {
   type(ben, false);
   window(p);
   assert_string_equal(heard(cid), "update ann");
+  assert_int_equal(rill_leave(cid->peer, rill_s("r")), 0);
+  assert_int_equal(rill_join(cid->peer, rill_s("r")), 0);
+  assert_int_equal(rill_leave(cid->peer, rill_s("r")), 0);
+  window(p);
+  assert_string_equal(heard(cid), ""); /* it has gone again */
+  cid = kit_open(p, "dan", "r");
+  assert_string_equal(heard(cid), "update ann");
   type(ann, false);
   window(p);
   assert_string_equal(heard(cid), "update");
