@@ -1,9 +1,10 @@
 /*
- * sim - runs the worlds of scenario.c and events_scene.c for many seeds:
- * every third is one of the latter.
+ * sim - runs the worlds of scenario.c, events_scene.c and kept_scene.c for
+ * many seeds; which one is the seed's choice, but for --scene: "bytes",
+ * "events" or "kept".
  *
  *   sim [--seeds N] [--first SEED] [--replay SEEDS] [--once] [--trace]
- *       [--tally]
+ *       [--tally] [--scene NAME]
  *
  * Every eighth seed is run twice: the same seed must be the same run.  The
  * last line has a hash over all runs, to compare builds by.
@@ -14,19 +15,40 @@
 #include <string.h>
 
 #include "events.h"
+#include "kept.h"
 #include "scene.h"
 
 static uint64_t total_steps, total_bytes;
+
+typedef void (*scene_fn)(world *w);
+
+static const struct {
+  const char *name;
+  scene_fn run;
+} scenes[] = {{"bytes", scene_run}, {"events", events_run}, {"kept", kept_run}};
+
+/* NULL where the seed shall choose, or there is none of this name. */
+static scene_fn only;
+
+static scene_fn scene_named(const char *name) {
+  for (size_t i = 0; i < sizeof scenes / sizeof scenes[0]; i++)
+    if (strcmp(scenes[i].name, name) == 0)
+      return scenes[i].run;
+  return NULL;
+}
+
+static scene_fn scene_of(uint64_t seed) {
+  if (only != NULL)
+    return only;
+  return seed % 3 == 0 ? events_run : seed % 6 == 4 ? kept_run : scene_run;
+}
 
 static uint64_t run(uint64_t seed, bool trace) {
   world w;
   uint64_t hash;
 
   sim_world_init(&w, seed, 3, trace);
-  if (seed % 3 == 0)
-    events_run(&w);
-  else
-    scene_run(&w);
+  scene_of(seed)(&w);
   sim_world_finish(&w);
   total_steps += w.steps;
   total_bytes += w.bytes;
@@ -48,7 +70,8 @@ static uint64_t mix(uint64_t all, uint64_t hash) {
   return (all ^ hash) * 1099511628211u;
 }
 
-/* Seeds that failed once, one a line; "#" begins a comment. */
+/* Seeds that failed once, one a line, and the scene where it is not the
+ * seed's choice; "#" begins a comment. */
 static unsigned run_file(const char *path, uint64_t *all) {
   FILE *f = fopen(path, "r");
   char line[200];
@@ -63,9 +86,12 @@ static unsigned run_file(const char *path, uint64_t *all) {
     uint64_t seed = strtoull(line, &rest, 10);
     if (rest == line)
       continue;
+    rest[strcspn(rest, "\n")] = '\0';
+    only = scene_named(rest + strspn(rest, " "));
     *all = mix(*all, run_checked(seed, true, false));
     n++;
   }
+  only = NULL;
   fclose(f);
   return n;
 }
@@ -74,6 +100,7 @@ int main(int argc, char **argv) {
   uint64_t seeds = 60, first = 1, all = 1;
   bool trace = false, once = false, given = false, tally = false;
   const char *file = NULL;
+  scene_fn chosen = NULL;
   unsigned from_file = 0;
 
   for (int i = 1; i < argc; i++) {
@@ -90,9 +117,12 @@ int main(int argc, char **argv) {
       first = strtoull(argv[++i], NULL, 10);
     } else if (i + 1 < argc && strcmp(argv[i], "--replay") == 0) {
       file = argv[++i];
+    } else if (i + 1 < argc && strcmp(argv[i], "--scene") == 0 &&
+               scene_named(argv[i + 1]) != NULL) {
+      chosen = scene_named(argv[++i]);
     } else {
       fprintf(stderr, "usage: sim [--seeds N] [--first SEED] [--replay SEEDS] "
-                      "[--once] [--trace] [--tally]\n");
+                      "[--once] [--trace] [--tally] [--scene NAME]\n");
       return 2;
     }
   }
@@ -101,6 +131,7 @@ int main(int argc, char **argv) {
     if (!given)
       seeds = 0;
   }
+  only = chosen;
   for (uint64_t i = 0; i < seeds; i++)
     all = mix(all, run_checked(first + i, !once && i % 8 == 0, trace));
   if (tally)

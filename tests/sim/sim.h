@@ -142,7 +142,8 @@ struct world {
   /* The scenario's: makes the server's end of a new stream. */
   end *(*accept)(world *w);
   struct scene *scene;
-  struct events *events; /* of the other scene */
+  struct events *events; /* of the second scene */
+  struct kept *kept;     /* of the third */
 };
 
 /* What memory is filled with before and after its use. */
@@ -180,6 +181,8 @@ void sim_ends_free(world *w);
 void sim_node_start(world *w, uint32_t index, rill_config *config);
 /* Every conn has been freed; frees the hub and looks for leaks. */
 void sim_node_stop(world *w, uint32_t index);
+/* The program ends here and now, with all of its streams. */
+void sim_node_kill(world *w, uint32_t index);
 /* Ends the turn of |n|: what rill_next_ready says is done. */
 void sim_node_turn(node *n);
 rill_time sim_node_now(node *n);

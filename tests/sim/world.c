@@ -199,3 +199,17 @@ void sim_node_stop(world *w, uint32_t index) {
   if (n->live != 0)
     sim_breach(w, "I-LEAK", "bytes are left", n->live, index);
 }
+
+void sim_node_kill(world *w, uint32_t index) {
+  node *n = &w->nodes[index];
+
+  for (uint32_t i = 0; i < w->nends; i++)
+    if (w->ends[i]->node == n && w->ends[i]->conn != NULL)
+      sim_end_give_up(w->ends[i]);
+  rill_hub_free(n->hub);
+  n->hub = NULL;
+  n->turn_open = false;
+  n->late = 0;
+  if (n->live != 0)
+    sim_breach(w, "I-LEAK", "bytes are left", n->live, index);
+}
