@@ -88,6 +88,7 @@ static void send_record(rill__peer *p, rill__tape *tape, rill_str room,
   item.recovery = rill__peer_space(p)->opts.recovery;
   item.room = room;
   item.number = r->offset;
+  item.kept = true;
   item.offset =
       (rill_str){offset, rill__offset_write(p->hub, p->hub->offset, offset)};
   rill__conn_send_item(p->conn, &item, RILL_DISCONNECT);

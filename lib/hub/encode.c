@@ -175,7 +175,8 @@ static void write_sse(rill__bytes *out, const rill__item *e,
     put(out, e->name);
     put_char(out, '\n');
   }
-  if (e->offset.len > 0) {
+  /* what would come again; a client keeps the id of the last that has one */
+  if (e->offset.len > 0 && e->kept) {
     rill__bytes_str(out, "id: ");
     put(out, e->offset);
     if (e->number > 0) { /* this outlives the epoch, where the room does */

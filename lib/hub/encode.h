@@ -15,7 +15,8 @@ struct rill__item {
   const rill__node *args; /* an array, NULL for none */
   rill_str space;         /* "/" or its name */
   rill_str room;          /* the one room that it goes to, or empty */
-  rill_str offset;        /* where it can be recovered from, or empty */
+  rill_str offset;        /* where the client is then, or empty */
+  bool kept;              /* for those of its room who come again */
   bool recovery;          /* Socket.IO clients of |space| expect the offset */
   uint64_t number;        /* in its room, where it is published; 0: it is not */
   uint64_t time_ms;       /* then */

@@ -8,7 +8,7 @@ bool rill__history_of_peer(const rill__peer *p) {
 
 typedef struct keeping {
   rill_hub *hub;
-  const rill__item *item;
+  rill__item *item;
   rill__space *space;
   rill__entry *entry;
 } keeping;
@@ -43,14 +43,17 @@ static void keep(keeping *k, const rill_to *to) {
   rill_hub *hub = k->hub;
   rill__peer *p;
 
-  if (to->all && k->space->opts.recovery)
+  if (to->all && k->space->opts.recovery) {
     rill__ring_add(hub, &k->space->ring, NULL, k->entry);
+    k->item->kept = true;
+  }
   for (size_t i = 0; i < to->nrooms; i++) {
     rill__room *r = rill__room_find(k->space, to->rooms[i]);
     if (r == NULL && rill__room_remembers(hub, to->rooms[i]) &&
         rill__name_check(hub, to->rooms[i]) == 0)
       r = rill__room_make(hub, k->space, to->rooms[i]);
     if (r != NULL && keeps(r, k->item)) {
+      k->item->kept = true;
       rill__ring_add(hub, &r->ring, r, k->entry);
       rill__room_settle(hub, r);
     } else if (r == NULL && k->space->opts.recovery) {
@@ -68,7 +71,7 @@ static void keep(keeping *k, const rill_to *to) {
 }
 
 size_t rill__history_keep(rill_hub *hub, rill__space *space, const rill_to *to,
-                          const rill__item *item, char *text) {
+                          rill__item *item, char *text) {
   keeping k = {.hub = hub, .space = space, .item = item};
 
   if (item->is_volatile || item->asks || rill__hub_seed(hub) != 0 ||
@@ -82,6 +85,7 @@ size_t rill__history_keep(rill_hub *hub, rill__space *space, const rill_to *to,
     rill__entry_unref(hub, k.entry);
   } else {
     hub->history_lost = hub->offset;
+    item->kept = true; /* who has it comes again behind the gap */
   }
   return rill__offset_write(hub, hub->offset, text);
 }
@@ -239,6 +243,7 @@ void rill__history_replay(rill__peer *p, uint64_t offset) {
     if (room != NULL)
       item.room = rill__room_name(room);
     item.offset = (rill_str){text, rill__offset_write(hub, offset, text)};
+    item.kept = true;
     rill__conn_send_item(p->conn, &item, RILL_DISCONNECT);
   }
   rill__tape_finish(&tape);

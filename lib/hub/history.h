@@ -63,12 +63,13 @@ void rill__ring_free(rill_hub *hub, rill__ring *ring);
 /*
  * Keeps |item|, which goes to |to| in |space|, wherever it can be recovered
  * from, and writes its offset to |text| (RILL__OFFSET_MAX bytes); returns
- * the text's length, 0 where it is kept nowhere.  What there was no memory
- * for is a gap for everybody.
+ * the text's length, 0 where it is kept nowhere.  item->kept is set where a
+ * room or the namespace keeps it.  What there was no memory for is a gap for
+ * everybody.
  */
 #define RILL__OFFSET_MAX 32
 size_t rill__history_keep(rill_hub *hub, rill__space *space, const rill_to *to,
-                          const rill__item *item, char *text);
+                          rill__item *item, char *text);
 /* Is anything kept for what goes to |p| alone? */
 bool rill__history_of_peer(const rill__peer *p);
 

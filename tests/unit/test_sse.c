@@ -319,6 +319,28 @@ static void test_sse_goes_on_where_it_was(void **state) {
   assert_int_equal(pair_metrics(p).recovered_gap_total, 0);
 }
 
+/* What is not kept has no id: that of the last that is kept still counts. */
+static void test_sse_id_is_of_what_is_kept(void **state) {
+  pair *p = *state;
+  rill_str h = rill_s("h");
+  end *e;
+
+  talk_begin_recovering(p);
+  assert_int_equal(rill_room_defaults(p->hub, "h*",
+                                      &(rill_room_opts){.durable = true}),
+                   0);
+  e = talk_sse(p, "/sse/h");
+  assert_int_equal(rill_publish(p->hub, h, "n", talk_args(p, "1"), NULL), 0);
+  pair_turn(p);
+  pair_turn(p);
+  assert_string_equal(streamed(e), "event: n\nid: EPOCH-1.1\ndata: 1\n\n");
+  talk_emit(p, "h", "t", "2");
+  rill_emit_peer(e->peer, "t", talk_args(p, "3"), NULL);
+  pair_turn(p);
+  assert_string_equal(streamed(e), "event: t\ndata: 2\n\n"
+                                   "event: t\ndata: 3\n\n");
+}
+
 static void test_sse_gap_is_told(void **state) {
   static const char *const ids[] = {
       "Last-Event-ID: aaaaaaaa-1\r\n", "Last-Event-ID: 1\r\n",
@@ -707,6 +729,7 @@ int main(void) {
       PAIR_TEST(test_sse_no_verdict_in_time_is_503),
       PAIR_TEST(test_sse_hook_cannot_cut_whom_it_judges),
       PAIR_TEST(test_sse_goes_on_where_it_was),
+      PAIR_TEST(test_sse_id_is_of_what_is_kept),
       PAIR_TEST(test_sse_gap_is_told),
       PAIR_TEST(test_sse_room_without_history_is_a_gap),
       PAIR_TEST(test_sse_replay_may_be_too_much),
