@@ -71,7 +71,7 @@ typedef uint64_t rill_time;
   X(CLOSED, -4, "the peer or connection is gone")                              \
   X(PROTO, -5, "the other side broke the protocol")                            \
   X(HANDLER, -6, "a handler returned an error")                                \
-  X(FULL, -7, "the queue of the peer is full")                                 \
+  X(FULL, -7, "a queue or the disk is full")                                   \
   X(LIMIT, -8, "a limit of the configuration is reached")                      \
   X(FORBIDDEN, -9, "not allowed")                                              \
   X(NOT_FOUND, -10, "no such thing")                                           \
