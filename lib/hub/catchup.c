@@ -193,6 +193,7 @@ static void read_done(rill__work *w) {
   rill__caught_up out = {0};
   int status = w->op.status;
 
+  out.later = status != 0;
   if (p != NULL && (r->serial == 0 || rill__join_reads(p, r->serial))) {
     if (status == 0)
       status = enter(p, room, &w->op, r->how.returns);
@@ -211,13 +212,14 @@ static void read_done(rill__work *w) {
 }
 
 static int ask_store(rill__peer *p, rill_str room, const rill__join_how *how,
-                     uint64_t serial) {
+                     uint64_t serial, rill__caught_up *out) {
   rill_hub *hub = p->hub;
   rill__bytes name;
   rill__work *w = NULL;
   returning *r = rill__malloc(&hub->alloc, sizeof *r + room.len);
   int rv = RILL_ERR_NOMEM;
 
+  out->later = true;
   if (r == NULL)
     return rv;
   *r = (returning){rill__peer_handle(p), serial, *how, room.len};
@@ -265,7 +267,7 @@ int rill__catch_up(rill__peer *p, rill_str room, const rill__join_how *how,
 
   rill__room_opts_of(hub, rill__peer_space(p), room, &opts);
   if (opts.durable && (r == NULL || !rill__room_whole(r)))
-    return ask_store(p, room, how, serial);
+    return ask_store(p, room, how, serial, out);
   if (!how->returns) {
     rv = rill__room_add(p, room);
     if (rv == 0)
@@ -278,7 +280,7 @@ int rill__catch_up(rill__peer *p, rill_str room, const rill__join_how *how,
   n = rill__ring_read(r != NULL ? r->ring : NULL, &op, v);
   if (opts.durable && !reaches(r, v, n, how->since)) {
     rill__free(&hub->alloc, v, most * sizeof *v);
-    return ask_store(p, room, how, serial);
+    return ask_store(p, room, how, serial, out);
   }
   rv = rill__room_add(p, room);
   if (rv == 0) {

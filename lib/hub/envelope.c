@@ -211,8 +211,7 @@ void rill__envelope_joined(rill__peer *p, rill_str room, int status,
 
   if (status != 0) {
     tell_error(p->conn, how->wants, how->id,
-               status == RILL_ERR_FORBIDDEN ? "forbidden" : "join",
-               rill_strerror(status));
+               rill__join_code(status, caught_up), rill_strerror(status));
     return;
   }
   begin(p->hub, &b);
@@ -272,13 +271,14 @@ static int on_event(rill__peer *p, rill_value m, bool wants, uint64_t id) {
 
 static int join(rill__peer *p, rill_value m, rill_str room, bool wants,
                 uint64_t id) {
-  static const rill__caught_up none;
+  rill__caught_up none = {0};
   rill__join_how how = {.wants = wants, .id = id};
   int rv;
 
   how.returns = read_id(m, "since", &how.since);
   rill__join_epoch(&how, rill_get_str(m, "epoch"));
   rv = rill__join_ask(p, room, &how);
+  none.later = rv == RILL_ERR_LIMIT;
   if (rv != 0)
     rill__envelope_joined(p, room, rv, &how, &none);
   return 0;

@@ -111,6 +111,14 @@ static void decide(rill__peer *p, rill__join *j, int verdict) {
     j->state = JOIN_READ;
 }
 
+const char *rill__join_code(int status, const rill__caught_up *out) {
+  if (status == RILL_ERR_FORBIDDEN)
+    return "forbidden";
+  if (!out->later)
+    return "join";
+  return status == RILL_ERR_LIMIT ? "busy" : "store";
+}
+
 static rill__join *reading(const rill__peer *p, uint64_t serial) {
   rill__join *j = p->rare != NULL ? p->rare->joins : NULL;
 

@@ -35,6 +35,7 @@ typedef struct rill__caught_up {
   bool known;          /* |last| is the newest number, |epoch| its epoch */
   bool stale;          /* |since| was of another epoch: nothing was sent */
   bool returns;
+  bool later;          /* it was not let in, but may be if it asks again */
   uint64_t last;
   uint64_t gap_from, gap_to; /* numbers that are gone; 0: none */
 } rill__caught_up;
@@ -50,6 +51,8 @@ int rill__catch_up(rill__peer *p, rill_str room, const rill__join_how *how,
 /* What is known without reading of a room that has been joined. */
 void rill__room_stands(const rill__peer *p, rill_str room,
                        rill__caught_up *out);
+/* What a client is told that was not let in, for |status|. */
+const char *rill__join_code(int status, const rill__caught_up *out);
 /* Does join |serial| wait for the store? */
 bool rill__join_reads(const rill__peer *p, uint64_t serial);
 /*

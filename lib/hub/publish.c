@@ -55,6 +55,21 @@ bool rill__log_name(rill__bytes *out, rill_str space, rill_str room) {
   return !out->failed;
 }
 
+/* Of "busy" and "store" the writer may hope that it passes. */
+static const char *code_of(int status) {
+  switch (status) {
+  case RILL_ERR_LIMIT:
+    return "busy";
+  case RILL_ERR_FULL:
+  case RILL_ERR_IO:
+  case RILL_ERR_CLOSED:
+  case RILL_ERR_NOMEM:
+    return "store";
+  default:
+    return "publish";
+  }
+}
+
 /* Tells the writer, by its answer and by the host's function. */
 static void tell(const publication *p, int status, uint64_t offset) {
   rill_published out = {status, offset, p->time_ms, id_of(p)};
@@ -72,8 +87,7 @@ static void tell(const publication *p, int status, uint64_t offset) {
     rill__ack(p->ack, &b);
     rill__builder_finish(&b);
   } else if (p->ack.wanted) {
-    rill__ack_fail(p->ack, rill_s("publish"),
-                   status == RILL_ERR_LIMIT ? "busy" : "publish",
+    rill__ack_fail(p->ack, rill_s("publish"), code_of(status),
                    rill_strerror(status));
   }
 }

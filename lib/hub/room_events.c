@@ -32,8 +32,7 @@ void rill__room_event_joined(rill__peer *p, rill_str room, int status,
 
   if (status != 0) {
     rill__ack_fail(ack, rill_s("room:join"),
-                   status == RILL_ERR_FORBIDDEN ? "forbidden" : "join",
-                   rill_strerror(status));
+                   rill__join_code(status, caught_up), rill_strerror(status));
     return;
   }
   begin(p->hub, &b);
@@ -46,7 +45,7 @@ static rill_str room_of(const rill_event *ev) {
 }
 
 static int on_join(rill_peer peer, const rill_event *ev, void *arg) {
-  static const rill__caught_up none;
+  rill__caught_up none = {0};
   rill__peer *p = rill__peer_of(peer);
   rill_value since = rill_value_get(rill_event_arg(ev, 0), "since");
   rill_ack_to ack = rill_event_ack(ev);
@@ -60,6 +59,7 @@ static int on_join(rill_peer peer, const rill_event *ev, void *arg) {
   if (rill__sse_speaks(p))
     return rill_event_fail(ev, "join", "a stream's rooms are in its path");
   rv = rill__join_ask(p, room_of(ev), &how);
+  none.later = rv == RILL_ERR_LIMIT;
   if (rv != 0)
     rill__room_event_joined(p, room_of(ev), rv, &how, &none);
   return 0;

@@ -255,11 +255,44 @@ static void test_publish_event_answers_when_safe(void **state) {
   say(e, "{\"event\":\"m\",\"args\":[{}],\"id\":8}");
   answer_all(p, s);
   assert_string_equal(said(e),
-                      "{\"ack\":8,\"error\":{\"code\":\"publish\",\"message\":"
+                      "{\"ack\":8,\"error\":{\"code\":\"store\",\"message\":"
                       "\"the system reported an error\"}}");
   say(e, "{\"event\":\"m\",\"args\":[5],\"id\":9}"); /* no object to stamp */
-  assert_non_null(strstr(said(e), "{\"ack\":9,\"error\":"));
+  assert_non_null(
+      strstr(said(e), "{\"ack\":9,\"error\":{\"code\":\"publish\","));
   p->act = NULL;
+}
+
+/* Who comes again learns whether another try may help. */
+static void test_publish_room_that_cannot_be_read_is_told(void **state) {
+  static const char *const asked[] = {
+      "{\"join\":\"h\",\"since\":0,\"id\":1}",
+      "{\"event\":\"room:join\",\"args\":[{\"room\":\"h\",\"since\":0}],"
+      "\"id\":1}"};
+  pair *p = *state;
+  slow *s;
+  end *e;
+
+  p->config.limits.store_pending = 1;
+  keeping(p, (rill_room_opts){.durable = true});
+  s = slow_use(p);
+  assert_int_equal(rill_room_events(p->hub, NULL), 0);
+  e = talk_json(p);
+  for (size_t i = 0; i < 2; i++) {
+    s->fail = RILL_ERR_IO;
+    say(e, asked[i]);
+    answer_all(p, s);
+    assert_non_null(strstr(said(e), "\"code\":\"store\""));
+    s->fail = 0;
+    assert_int_equal(publish(p, "h", "1", NULL), 0); /* it waits */
+    say(e, asked[i]);
+    assert_non_null(strstr(said(e), "\"code\":\"busy\""));
+    answer_all(p, s);
+    say(e, asked[i]);
+    answer_all(p, s);
+    assert_non_null(strstr(said(e), "\"recovered\":true"));
+    assert_int_equal(rill_leave(e->peer, rill_s("h")), 0);
+  }
 }
 
 static char past_text[4000];
@@ -482,6 +515,7 @@ int main(void) {
       PAIR_TEST(test_publish_same_id_once),
       PAIR_TEST(test_publish_durable_is_stored_before_it_is_heard),
       PAIR_TEST(test_publish_store_failure_is_told_and_not_heard),
+      PAIR_TEST(test_publish_room_that_cannot_be_read_is_told),
       PAIR_TEST(test_publish_event_answers_when_safe),
       PAIR_TEST(test_publish_history_is_read_back),
       PAIR_TEST(test_publish_who_returns_gets_the_rest),
