@@ -97,10 +97,13 @@ bool rill__conn_ws_frame(rill_conn *c, uint8_t first, const void *data,
   return rill__conn_write(c, frame, n + len);
 }
 
-/* How an Engine.IO client sees it: no code but for what is too big. */
+/*
+ * How an Engine.IO client sees it: no code but for what is too big, and for
+ * who did not read fast enough and has missed something.
+ */
 static unsigned code_for(const rill_conn *c, unsigned code) {
   return c->session != NULL && c->session->engineio &&
-                 code != RILL_CLOSE_TOO_BIG
+                 code != RILL_CLOSE_TOO_BIG && code != RILL_CLOSE_SLOW
              ? RILL_CLOSE_NONE
              : code;
 }

@@ -670,6 +670,24 @@ static void test_emit_policy_of_the_event_counts(void **state) {
   end_room(e, SIZE_MAX);
 }
 
+/* Of Socket.IO as well: it shows in the details of "disconnect". */
+static void test_emit_closes_who_is_slow_with_its_code(void **state) {
+  pair *p = *state;
+
+  p->config.limits.queue_count = 1;
+  talk_begin(p);
+  for (int sio = 0; sio < 2; sio++) {
+    end *e = sio ? talk_sio(p, "40") : talk_json(p);
+    join(sio_peer(e), "r");
+    end_room(e, 0);
+    talk_emit(p, "r", "n", "1");
+    pair_turn(p);
+    talk_emit(p, "r", "n", "2");
+    end_room(e, SIZE_MAX);
+    assert_non_null(strstr(said(e), "close 4008 slow"));
+  }
+}
+
 static void test_emit_of_any_size(void **state) {
   static const size_t sizes[] = {100,   125,   126,   127,
                                  65400, 65535, 65536, 200000};
@@ -725,6 +743,7 @@ int main(void) {
       PAIR_TEST(test_emit_stays_plain_where_asked),
       PAIR_TEST(test_emit_overflow_leaves_no_half_event),
       PAIR_TEST(test_emit_policy_of_the_event_counts),
+      PAIR_TEST(test_emit_closes_who_is_slow_with_its_code),
       PAIR_TEST(test_emit_of_any_size)};
 
   return cmocka_run_group_tests_name("emit", tests, NULL, NULL);
