@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import {after, afterEach, before, describe, test} from 'node:test';
-import {Proxy, hangUp, hangUpWires, sleep, startServer, until}
+import {Proxy, counters, hangUp, hangUpWires, sleep, startServer, until}
   from './servers.mjs';
 import {Roll, closeAll, collect, heard, open} from './rooms.mjs';
 
@@ -278,6 +278,40 @@ for (const kind of ['socketio', 'json'])
       await open('json', server, `w-${kind}`);
       await settle();
       assert.equal(told.length, 3);
+    });
+
+    test('a thousand can be followed, and no more', async () => {
+      const users = Array.from({length: 1000}, (_, i) => `k${kind}-${i}`);
+      const ann = await open(kind, server, 'ann');
+      const told = collect(ann, 'presence:update');
+      const limit = async () =>
+        (await counters(server)).limit_presence_watched;
+      const from = await limit();
+
+      const answer = await ann.ask('presence:watch', {users});
+      assert.deepEqual(answer.users.map(({userId}) => userId).sort(),
+        users.toSorted());
+      assert.equal((await ann.ask('presence:watch', {users: ['one-more']}))
+        .error.code, 'limit');
+      assert.equal(await limit(), from + 1);
+      const three = [];
+      for (const user of [users[0], users[500], users[999]])
+        three.push(await open('json', server, user));
+      await until(() => told.length === 3, 'three come');
+      for (const one of three)
+        one.close();
+      await until(() => told.length === 6, 'and go');
+      await ann.ask('presence:unwatch', {users: users.slice(0, 1)});
+      assert.equal((await ann.ask('presence:watch', {users: ['one-more']}))
+        .users.length, 1);
+    });
+
+    test('what one shows has a bound', async () => {
+      const ann = await open(kind, server, 'ann');
+      const {error} = await ann.ask('presence:update',
+        {state: {text: 'x'.repeat(1100)}});
+
+      assert.equal(error.code, 'too-big');
     });
   });
 

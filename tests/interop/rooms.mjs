@@ -68,7 +68,7 @@ class Plain {
   #closed = false;
   last = {}; /* the newest number in each room */
 
-  static async open(server, user, {through} = {}) {
+  static async open(server, user, {through, later} = {}) {
     const client = new Plain();
 
     client.kind = 'json';
@@ -76,7 +76,8 @@ class Plain {
     client.user = user;
     client.again = through !== undefined;
     client.events = new EventEmitter();
-    await client.#open();
+    if (!later)
+      await client.settled();
     return client;
   }
 
@@ -121,7 +122,10 @@ class Plain {
     }
   }
 
-  async settled() {}
+  async settled() {
+    if (!this.wire)
+      await this.#open();
+  }
 
   on(name, fn) {
     this.events.on(name, fn);

@@ -5,12 +5,17 @@
  *   /socket.io/      Socket.IO
  *   /ws              the JSON envelope
  *   /events/:room    server-sent events
+ *   /metrics         the counters, as Prometheus reads them
  *
  * The token is the name of the user.  Rooms by the beginning of their names:
  *
  *   chat*    durable, presence, typing
  *   short*   durable, the newest five
+ *   aged*    durable, for half a second
+ *   light*   durable, 2000 bytes
  *   ring*    the newest five in memory
+ *   oldest*  durable; who is slow misses the oldest
+ *   newest*  durable; who is slow misses the newest
  *   here*    presence
  *   closed*  nobody may join
  *
@@ -18,9 +23,12 @@
  *
  *   chat:message {room, text, clientId?}  published in a room
  *   count {room?}   the answer is {peers, users, away, online, busy}
+ *   latest {room, value}   sent to a room; who is slow gets the newest
+ *   notify {user, text, id?, key?, ttl?}   the answer is {offset, id, peers,
+ *                   unread, status}
  *
  * The room "log" gets event "changed" for each change of presence in the
- * namespace.
+ * namespace, and "missed" for each notification that was not seen.
  */
 #include "server.h"
 
@@ -31,6 +39,7 @@ typedef struct settings {
   const char *address, *db;
   rill_limits limits;
   rill_presence_opts presence;
+  rill_notify_events_opts notify;
   int everyone; /* as getopt_long sets it */
   int forgets;  /* no recovery */
 } settings;
@@ -76,6 +85,75 @@ static int on_count(rill_peer peer, const rill_event *ev, void *arg) {
   return 0;
 }
 
+static int on_latest(rill_peer peer, const rill_event *ev, void *arg) {
+  const rill_emit_opts opts = {.key = RILL_STR("latest")};
+  rill_value said = rill_event_arg(ev, 0);
+  rill_builder *b = rill_build(peer.hub);
+
+  (void)arg;
+  rill_put_value(b, rill_value_get(said, "value"));
+  rill_emit_room(peer.hub, rill_get_str(said, "room"), "latest", b, &opts);
+  rill_event_reply(ev, NULL);
+  return 0;
+}
+
+static void notified(rill_hub *hub, const rill_notified *n, void *arg) {
+  rill_ack_to *to = arg;
+  rill_builder *b = rill_build_object(hub);
+
+  rill_set_int(b, "status", n->status);
+  rill_set_str(b, "id", n->id);
+  rill_set_int(b, "offset", (int64_t)n->offset);
+  rill_set_int(b, "peers", (int64_t)n->peers);
+  rill_set_int(b, "unread", (int64_t)n->unread);
+  rill_ack(*to, b);
+  free(to);
+}
+
+static int on_notify(rill_peer peer, const rill_event *ev, void *arg) {
+  rill_value note = rill_event_arg(ev, 0);
+  rill_ack_to *to = malloc(sizeof *to);
+  rill_notify_opts opts = {.id = rill_get_str(note, "id"),
+                           .key = rill_get_str(note, "key"),
+                           .ttl_ms = (uint64_t)rill_get_int(note, "ttl", 0),
+                           .done = notified,
+                           .arg = to};
+  rill_builder *b = rill_build(peer.hub);
+  int rv;
+
+  (void)arg;
+  if (to == NULL)
+    return RILL_ERR_NOMEM;
+  *to = rill_event_ack(ev);
+  rill_put_str(b, rill_get_str(note, "text"));
+  rv = rill_notify(peer.hub, rill_get_str(note, "user"), "note", b, &opts);
+  if (rv == 0)
+    return 0; /* the answer when it is kept */
+  free(to);
+  return rill_event_fail(ev, "notify", rill_strerror(rv));
+}
+
+static void on_missed(rill_hub *hub, const rill_notification *n, void *arg) {
+  rill_builder *b = rill_build_object(hub);
+
+  (void)arg;
+  rill_set_str(b, "userId", n->user);
+  rill_set_str(b, "id", n->id);
+  rill_set_value(b, "args", n->args);
+  rill_set_int(b, "peers", (int64_t)n->peers);
+  rill_emit_room(hub, rill_s("log"), "missed", b, NULL);
+}
+
+static int on_metrics(rill_request *req, void *arg) {
+  static char text[65536];
+  rill_response response = {.body = text};
+
+  (void)arg;
+  response.body_len =
+      rill_metrics_text(rill_request_hub(req), text, sizeof text);
+  return rill_respond(req, &response);
+}
+
 static void on_change(rill_hub *hub, const rill_presence *user, void *arg) {
   rill_builder *b = rill_build_object(hub);
 
@@ -93,7 +171,11 @@ static int add_rooms(rill_hub *hub) {
   } rooms[] = {
       {"chat*", {.durable = true, .presence = true, .typing = true}},
       {"short*", {.durable = true, .keep_count = 5}},
+      {"aged*", {.durable = true, .keep_ms = 500}},
+      {"light*", {.durable = true, .keep_bytes = 2000}},
       {"ring*", {.history = 5}},
+      {"oldest*", {.durable = true, .overflow = RILL_DROP_OLDEST}},
+      {"newest*", {.durable = true, .overflow = RILL_DROP_NEWEST}},
       {"here*", {.presence = true}}};
   int rv = 0;
 
@@ -115,7 +197,15 @@ static int add_events(rill_hub *hub, const settings *set) {
   if (rv == 0)
     rv = rill_on(hub, "/", "chat:message", on_message, NULL);
   if (rv == 0)
+    rv = rill_notify_events(hub, "/", &set->notify);
+  if (rv == 0)
+    rv = rill_receipt_events(hub, "/", NULL);
+  if (rv == 0)
     rv = rill_on(hub, "/", "count", on_count, NULL);
+  if (rv == 0)
+    rv = rill_on(hub, "/", "latest", on_latest, NULL);
+  if (rv == 0)
+    rv = rill_on(hub, "/", "notify", on_notify, NULL);
   return rv;
 }
 
@@ -126,6 +216,8 @@ static int add_routes(rill_hub *hub) {
     rv = rill_route(hub, "/ws", RILL_JSON, NULL);
   if (rv == 0)
     rv = rill_route(hub, "/events/:room", RILL_SSE, NULL);
+  if (rv == 0)
+    rv = rill_handle(hub, "GET", "/metrics", on_metrics, NULL);
   return rv;
 }
 
@@ -175,6 +267,7 @@ static const char usage[] =
     "  --heartbeat MS      presence by heartbeats\n"
     "  --idle MS           who does nothing for so long is away\n"
     "  --sweep MS          how often both are looked for\n"
+    "  --missed MS         after which a notification counts as missed\n"
     "  --everyone          presence of the namespace is told to all\n"
     "  --forgets           no recovery\n"
     "  --LIMIT N           a limit by its name in rill/limits.h\n";
@@ -193,13 +286,15 @@ static bool set_limit(settings *set, const char *name, const char *value) {
 
 int main(int argc, char **argv) {
   settings set = {.address = "tcp://127.0.0.1:9000",
-                  .presence = {.on_change = on_change}};
+                  .presence = {.on_change = on_change},
+                  .notify = {.on_missed = on_missed}};
   rill_presence_opts *p = &set.presence;
   const struct option flags[] = {{"listen", required_argument, NULL, 'l'},
                                  {"db", required_argument, NULL, 'd'},
                                  {"heartbeat", required_argument, NULL, 'h'},
                                  {"idle", required_argument, NULL, 'i'},
                                  {"sweep", required_argument, NULL, 's'},
+                                 {"missed", required_argument, NULL, 'm'},
                                  {"everyone", no_argument, &set.everyone, 1},
                                  {"forgets", no_argument, &set.forgets, 1},
 #define RILL_X(field, def, max, outcome) {#field, required_argument, NULL, 'n'},
@@ -224,6 +319,8 @@ int main(int argc, char **argv) {
       ok = read_number("idle", optarg, 86400000, &p->idle_ms);
     else if (flag == 's')
       ok = read_number("sweep", optarg, 86400000, &p->sweep_ms);
+    else if (flag == 'm')
+      ok = read_number("missed", optarg, 86400000, &set.notify.missed_ms);
     else if (flag == 'n')
       ok = set_limit(&set, flags[at].name, optarg);
     else

@@ -20,12 +20,13 @@ export {sleep};
 
 /*
  * Runs a server until stop(), which checks its exit status; |port| where it
- * is to come back where it was.
+ * is to come back where it was, |under| what a shell does before.
  */
-export async function startServer(name, {port, flags = []} = {}) {
+export async function startServer(name, {port, flags = [], under = ':'} = {}) {
   port ??= await freePort();
-  const child = spawn(path.join(build, 'tests/interop', name),
-    ['--listen', `tcp://127.0.0.1:${port}`, ...flags.map(String)],
+  const child = spawn('/bin/sh', ['-c', under + '; exec "$0" "$@"',
+    path.join(build, 'tests/interop', name),
+    '--listen', `tcp://127.0.0.1:${port}`, ...flags.map(String)],
     {stdio: ['ignore', 'pipe', 'inherit'], cwd: root});
   const exited = once(child, 'exit');
   const lines = createInterface({input: child.stdout});
@@ -236,6 +237,17 @@ export function fetchRaw(server, target, {method = 'GET', headers = {},
     request.on('error', reject);
     request.end(body);
   }), method + ' ' + target);
+}
+
+/* What a server counts, by the names of rill/metrics.h. */
+export async function counters(server) {
+  const {body} = await fetchRaw(server, '/metrics');
+  const counts = {};
+
+  for (const [, name, limit, value] of body.matchAll(
+    /^rill_(\w+)(?:\{limit="(\w+)"\})? (\d+)$/gm))
+    counts[limit ? `limit_${limit}` : name] = Number(value);
+  return counts;
 }
 
 /* A WebSocket with its messages in a queue. */
