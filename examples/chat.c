@@ -24,7 +24,7 @@
  * room:history (rill/history.h), presence:state, presence:update and
  * presence:list, chat:typing and typing:update (rill/presence.h),
  * notification and notification:ack, receipt:read and receipt:get
- * (rill/notify.h).
+ * (rill/notify.h).  GET /metrics has what the hub counts.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -35,6 +35,7 @@
 
 #include <rill/epoll.h>
 #include <rill/history.h>
+#include <rill/metrics.h>
 #include <rill/notify.h>
 #include <rill/presence.h>
 #include <rill/sqlite.h>
@@ -164,6 +165,24 @@ static int notify(rill_peer peer, const rill_event *ev, void *arg) {
   return rill_event_reply(ev, NULL);
 }
 
+/* Answers GET /metrics in the text format of Prometheus. */
+static int on_metrics(rill_request *req, void *arg) {
+  const rill_hub *hub = rill_request_hub(req);
+  rill_response response = {.type = "text/plain; version=0.0.4"};
+  size_t size = rill_metrics_text(hub, NULL, 0) + 1;
+  char *text = malloc(size);
+  int rv;
+
+  (void)arg;
+  if (text == NULL)
+    return rill_reject(req, 503, "out of memory");
+  response.body = text;
+  response.body_len = rill_metrics_text(hub, text, size);
+  rv = rill_respond(req, &response);
+  free(text);
+  return rv;
+}
+
 static int open_store(rill_hub *hub, const char *path) {
   rill_store *store;
   char error[200] = "";
@@ -210,6 +229,7 @@ static int set_up(rill_hub *hub, struct chat *chat, const char *web) {
   if ((rv = rill_route(hub, "/ws", RILL_JSON, &route)) != 0 ||
       (rv = rill_route(hub, "/socket.io/", RILL_SOCKETIO, &route)) != 0 ||
       (rv = rill_route(hub, "/events/:room", RILL_SSE, &route)) != 0 ||
+      (rv = rill_handle(hub, "GET", "/metrics", on_metrics, NULL)) != 0 ||
       (rv = rill_route_files(hub, "/", web)) != 0 ||
       (rv = rill_before(hub, "/", before, chat)) != 0 ||
       (rv = set_up_rooms(hub)) != 0 ||

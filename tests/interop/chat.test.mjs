@@ -720,6 +720,29 @@ test('a killed server has everything, and clients go on by number',
     }
   });
 
+test('what happens is counted', async () => {
+  const read = async () => {
+    const answer = await fetch(`http://127.0.0.1:${server.port}/metrics`);
+    assert.match(answer.headers.get('content-type'), /^text\/plain; /);
+    const text = await answer.text();
+    return (name) =>
+      Number(text.match(new RegExp(`^rill_${name} (\\d+)$`, 'm'))[1]);
+  };
+  const before = await read();
+  const ann = await guest('Ann');
+
+  await ann.join('counted');
+  await ann.say('counted', 'one', 'tag-one');
+  await ann.say('counted', 'one', 'tag-one');
+  await ann.ask('notify', {userId: 'Nobody', text: 'hello?'});
+  await ann.ask('receipt:read', {room: 'counted', offset: 1});
+  const after = await read();
+  for (const name of ['published_total', 'published_again_total',
+    'notified_total', 'receipts_total'])
+    assert.equal(after(name), before(name) + 1, name);
+  assert.equal(after('store_failures_total'), 0);
+});
+
 test('the page is served', async () => {
   const base = `http://127.0.0.1:${server.port}`;
   for (const [file, type] of [['', 'text/html'], ['chat.css', 'text/css'],
