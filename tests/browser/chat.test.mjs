@@ -691,6 +691,56 @@ test('a reload keeps name, rooms and messages', async () => {
   assert.equal(await ann.page.textContent('#title'), '# side');
 });
 
+test('a reload without a connection keeps what waits', async () => {
+  const ann = await (await open(chat.port)).enter('Ann');
+  const ben = await (await open(chat.port)).enter('Ben');
+  const all = ['first', 'typed in vain?', 'the last'];
+
+  await ben.say('first');
+  await ann.sees('first');
+  await ben.page.evaluate(() => { link.stop(''); });
+  await ben.say('typed in vain?');
+  await ben.say('the last');
+  assert.equal((await ben.texts('.pending .text')).length, 2);
+  await ben.page.reload();
+  await ben.live();
+  await ben.sees('the last');
+  assert.deepEqual(await ben.texts(), all);
+  assert.deepEqual(await ben.texts('.pending .text'), []);
+  await ann.sees('the last');
+  assert.deepEqual(await ann.texts(), all);
+  await ben.page.reload();
+  await ben.live();
+  await ben.sees('the last');
+  assert.deepEqual(await ben.texts(), all, 'once');
+});
+
+test('who comes later sees when others were here', async () => {
+  const ben = await (await open(chat.port)).enter('Ben');
+
+  await ben.say('I was here');
+  await ben.sees('I was here');
+  await ben.page.click('#leave');
+  await ben.close();
+  const ann = await (await open(chat.port)).enter('Ann');
+  await ann.page.locator('#absent .person:has-text("Ben")')
+    .getByText(/^seen \d+ s ago$/).waitFor();
+  assert.deepEqual(await ann.people(), ['Ann']);
+  assert.deepEqual(await ann.notes(), []);
+
+  /* a server that was killed does not know; the message does */
+  await chat.kill();
+  chat = await startChat(chat.port);
+  await ann.page.reload();
+  await ann.live();
+  await ann.page.locator('#absent .person:has-text("Ben")')
+    .getByText(/^seen \d+ s ago$/).waitFor();
+  const back = await (await open(chat.port)).enter('Ben');
+  await ann.noted('Ben joined');
+  await ann.page.waitForSelector('#absent-part', {state: 'hidden'});
+  await back.close();
+});
+
 test('it looks like something', async () => {
   const pictures = path.join(build, 'tests/browser');
   const phone = {viewport: {width: 390, height: 844}, isMobile: true,

@@ -358,6 +358,7 @@ const PAGE = 50; /* lines that come when somebody scrolls up */
 const NEAR = 200; /* pixels to the oldest line at which they are asked for */
 const READ_MS = 300; /* how long after it was shown a line counts as read */
 const OUTBOX = 100;
+const ABSENT = 20; /* how many who were here are shown */
 const GROUP_MS = 5 * 60000; /* messages so close stand under one name */
 const TYPING_TELL = 2000; /* how often it is told */
 
@@ -408,6 +409,9 @@ function duration(millis) {
   return seconds < 5400 ? Math.round(seconds / 60) + ' min' :
     Math.round(seconds / 3600) + ' h';
 }
+
+/* An error after which the same may go well. */
+const mayPass = ({code}) => ['throttled', 'busy', 'store'].includes(code);
 
 /* What a tab remembers when it is reloaded; a browser may forbid it. */
 const memory = {
@@ -584,8 +588,7 @@ class Room {
   }
 
   /* A message of this page: shown at once, sent when that is possible. */
-  say(text) {
-    const tag = randomWord();
+  say(text, tag = randomWord()) {
     const node = this.#message(me.name, text);
 
     this.outbox.set(tag, {text, node});
@@ -613,7 +616,7 @@ class Room {
     if (!error) {
       item.at = receipt.offset;
       item.node.querySelector('.state').textContent = '';
-    } else if (['throttled', 'busy'].includes(error.code)) {
+    } else if (mayPass(error)) {
       item.node.querySelector('.state').textContent = 'waiting';
       setTimeout(() => {
         if (this.outbox.has(tag))
@@ -789,6 +792,25 @@ class Room {
     paintHead();
   }
 
+  /* Who wrote and is not here: when was that one? */
+  askForAbsent() {
+    const wrote = new Map();
+
+    for (const {by, when} of this.lines.querySelectorAll('.message'))
+      if (by !== me.name && !this.members.has(by) && !this.absent.has(by))
+        wrote.set(by, when);
+    const users = [...wrote.keys()].slice(-ABSENT);
+    if (reading || users.length === 0)
+      return;
+    link.send('presence:watch', {users}, (error, answer) => {
+      link.send('presence:unwatch', {users});
+      for (const {userId, status, lastSeen} of error ? [] : answer.users)
+        if (status === 'offline' && !this.members.has(userId))
+          this.absent.set(userId, lastSeen || wrote.get(userId));
+      paintHead();
+    });
+  }
+
   came(name, status) {
     /* who was only not yet back when this page was is no news */
     const isNew = !this.members.has(name) && this.absent.get(name) !== 0;
@@ -828,11 +850,18 @@ const rooms = new Map();
 let current = null;
 
 /*
- * The key outlives a reload, but is not there to be copied while the page
- * lives: a duplicate of this tab is somebody else.
+ * The key outlives a reload, as do messages that were not delivered, but they
+ * are not there to be copied while the page lives: a duplicate of this tab is
+ * somebody else.
  */
+const undelivered = memory.load(tab, 'outbox') ?? [];
 memory.save(tab, 'key', null);
-addEventListener('pagehide', () => memory.save(tab, 'key', me.key));
+memory.save(tab, 'outbox', null);
+addEventListener('pagehide', () => {
+  memory.save(tab, 'key', me.key);
+  memory.save(tab, 'outbox', [...rooms.values()].flatMap(({name, outbox}) =>
+    [...outbox].map(([tag, {text}]) => ({name, tag, text}))));
+});
 
 /* The connection: what it hands over, and how the page begins anew. */
 
@@ -930,6 +959,13 @@ function enter(room) {
   link.join(room.name, room.last, room.epoch, (error, answer) => {
     if (rooms.get(room.name) !== room)
       return;
+    if (error && mayPass(error)) {
+      setTimeout(() => {
+        if (rooms.get(room.name) === room && !room.live)
+          enter(room);
+      }, 1000 + Math.random() * 1000);
+      return;
+    }
     if (error) {
       forget(room);
       hint('This room cannot be joined: ' + error.message);
@@ -1020,6 +1056,8 @@ const receivers = {
     room?.peopled(users, true);
     if (next !== undefined)
       morePeople(name, next);
+    else
+      room?.askForAbsent();
   },
 
   'presence:update'({users}, room) {
@@ -1061,6 +1099,8 @@ function morePeople(name, after) {
     rooms.get(name)?.peopled(answer.users, false);
     if (answer.next !== undefined)
       morePeople(name, answer.next);
+    else
+      rooms.get(name)?.askForAbsent();
   });
 }
 
@@ -1147,13 +1187,13 @@ function paintHead() {
   paintAbsent();
 }
 
-/* Who was here while this page was, the last to leave first. */
+/* Who was here, the last to leave first. */
 function paintAbsent() {
   const all = current ? [...current.absent] : [];
 
   $('absent-part').hidden = all.length === 0;
   all.sort(([, a], [, b]) => b - a);
-  $('absent').replaceChildren(...all.slice(0, 20).map(([name, lastSeen]) => {
+  $('absent').replaceChildren(...all.slice(0, ABSENT).map(([name, lastSeen]) => {
     const entry = clone('t-person');
     paintAvatar(entry.querySelector('.avatar'), name);
     entry.querySelector('.name').textContent = name;
@@ -1445,6 +1485,8 @@ $('hello-form').onsubmit = (event) => {
     me.name = me.wanted = before?.name ?? '';
     for (const name of before?.rooms ?? ['lobby'])
       join(name);
+    for (const {name, tag, text} of undelivered)
+      rooms.get(name)?.say(text, tag);
     if (isWord(asked))
       join(asked);
     else if (rooms.has(before?.current))
