@@ -167,6 +167,25 @@ static void write_data(rill__bytes *out, rill_str text) {
   put_char(out, '\n');
 }
 
+/*
+ * Where the client is then; and the event's number in its room, which
+ * outlives the epoch where the room does.
+ */
+enum { PLACE_MAX = RILL__OFFSET_MAX + 21 };
+static rill_str place_of(const rill__item *e, char text[PLACE_MAX]) {
+  char digits[20], *end = digits + sizeof digits;
+  size_t len = e->offset.len;
+
+  memcpy(text, e->offset.ptr, len);
+  if (e->number > 0) {
+    const char *number = rill__digits(end, e->number);
+    text[len++] = '.';
+    memcpy(text + len, number, (size_t)(end - number));
+    len += (size_t)(end - number);
+  }
+  return (rill_str){text, len};
+}
+
 static void write_sse(rill__bytes *out, const rill__item *e,
                       const rill__item *event) {
   if (e->msg == NULL) {
@@ -177,12 +196,9 @@ static void write_sse(rill__bytes *out, const rill__item *e,
   }
   /* what would come again; a client keeps the id of the last that has one */
   if (e->offset.len > 0 && e->kept) {
+    char place[PLACE_MAX];
     rill__bytes_str(out, "id: ");
-    put(out, e->offset);
-    if (e->number > 0) { /* this outlives the epoch, where the room does */
-      put_char(out, '.');
-      rill__bytes_u64(out, e->number);
-    }
+    put(out, place_of(e, place));
     put_char(out, '\n');
   }
   if (e->msg != NULL && e->msg->kind == RILL_TEXT) {
@@ -199,15 +215,16 @@ static void write_sse(rill__bytes *out, const rill__item *e,
   put_char(out, '\n');
 }
 
-static rill__sio_out packet_of(const rill__item *e) {
+static rill__sio_out packet_of(const rill__item *e, char place[PLACE_MAX]) {
+  bool told = e->recovery && !e->asks && e->offset.len > 0;
+
   return (rill__sio_out){.type = e->answers ? RILL__SIO_ACK : RILL__SIO_EVENT,
                          .space = e->space,
                          .has_id = e->asks || e->answers,
                          .id = e->ask,
                          .name = e->name,
                          .args = e->args,
-                         .tail = e->recovery && !e->asks ? e->offset
-                                                         : (rill_str){0}};
+                         .tail = told ? place_of(e, place) : (rill_str){0}};
 }
 
 /* Frames one behind the other, where there is more than one. */
@@ -338,6 +355,7 @@ bool rill__encode(const rill__item *item, unsigned format, rill__bytes *out,
   rill__item e;
   rill__node nodes[2];
   rill__sio_out packet;
+  char place[PLACE_MAX];
 
   *enc = (rill__encoding){.from = out->len, .first = TEXT};
   as_event(item, &e, nodes);
@@ -369,7 +387,7 @@ bool rill__encode(const rill__item *item, unsigned format, rill__bytes *out,
   case RILL__AS_POLLED_SOCKETIO:
   case RILL__AS_SOCKETIO_MSGPACK:
   case RILL__AS_POLLED_SOCKETIO_MSGPACK:
-    packet = packet_of(&e);
+    packet = packet_of(&e, place);
     return rill__encode_packet(&packet, format, out, enc);
   case RILL__AS_SSE:
     enc->first = 0;

@@ -8,6 +8,8 @@
 #include "hub/fanout.h"
 #include "wire/socketio.h"
 
+#define RILL__OFFSET_MAX 32 /* of an offset as text */
+
 /* What is sent: a message of the host's, or (|msg| NULL) an event. */
 struct rill__item {
   const rill_msg *msg;

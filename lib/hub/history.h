@@ -67,7 +67,6 @@ void rill__ring_free(rill_hub *hub, rill__ring *ring);
  * room or the namespace keeps it.  What there was no memory for is a gap for
  * everybody.
  */
-#define RILL__OFFSET_MAX 32
 size_t rill__history_keep(rill_hub *hub, rill__space *space, const rill_to *to,
                           rill__item *item, char *text);
 /* Is anything kept for what goes to |p| alone? */

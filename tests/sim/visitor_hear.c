@@ -150,10 +150,18 @@ static void on_answer(visitor *v, uint64_t id, rill_value answer,
   }
 }
 
+/* EPOCH-OFFSET.NUMBER: the number in the room, where it has one. */
+static uint64_t number_in(rill_str offset) {
+  const char *dot = offset.len > 0 ? memchr(offset.ptr, '.', offset.len) : NULL;
+  return dot != NULL ? strtoull(dot + 1, NULL, 10) : 0;
+}
+
 static void on_event(visitor *v, rill_str name, rill_value args, uint64_t at) {
   rill_value arg = rill_value_at(args, 0);
   size_t n = rill_value_size(args);
 
+  if (v->socketio)
+    at = number_in(rill_value_str(rill_value_at(args, n - 1)));
   if (rill_str_eq(name, rill_s("said")) || rill_str_eq(name, rill_s("say"))) {
     int room = kept_room_of(rill_get_str(arg, "room"));
     if (room < 0)

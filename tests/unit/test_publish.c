@@ -479,6 +479,26 @@ static void test_publish_room_events(void **state) {
   assert_non_null(strstr(said(e), "\"code\":\"leave\""));
 }
 
+/* With recovery a client of Socket.IO finds the number behind the offset. */
+static void test_publish_tells_socketio_the_number(void **state) {
+  pair *p = *state;
+  end *e;
+
+  talk_begin_recovering(p);
+  assert_int_equal(
+      rill_room_defaults(p->hub, "*", &(rill_room_opts){.history = 9}), 0);
+  e = talk_sio(p, "40");
+  assert_int_equal(rill_join(p->ends[e->index]->peer, rill_s("h")), 0);
+  publish(p, "h", "1", NULL);
+  publish(p, "h", "2", NULL);
+  talk_emit(p, "h", "m", "3");
+  pair_pass(p, 0);
+  assert_string_equal(said(e), "42[\"n\",1,\"EPOCH-1.1\"]\n"
+                               "42[\"n\",2,\"EPOCH-2.2\"]\n"
+                               "42[\"m\",3,\"EPOCH-3\"]");
+  talk_give_up(p);
+}
+
 /* A stream of one durable room goes on by number in another life. */
 static void test_publish_stream_goes_on_by_number(void **state) {
   pair *p = *state;
@@ -522,6 +542,7 @@ int main(void) {
       PAIR_TEST(test_publish_while_somebody_returns),
       PAIR_TEST(test_publish_ring_numbers_have_an_epoch),
       PAIR_TEST(test_publish_room_events),
+      PAIR_TEST(test_publish_tells_socketio_the_number),
       PAIR_TEST(test_publish_stream_goes_on_by_number)};
 
   return cmocka_run_group_tests_name("publish", tests, NULL, NULL);
