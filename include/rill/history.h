@@ -58,7 +58,8 @@ typedef struct rill_publish_opts {
  * say, and sends it to every member.  |opts| may be NULL.
  *
  * RILL_ERR_ARG    as rill_emit; |stamp| without an object; |id| too long
- * RILL_ERR_LIMIT  store_pending operations wait: tell the writer to slow down
+ * RILL_ERR_LIMIT  room_pending publications wait in that room, or
+ *                 store_pending operations: tell the writer to slow down
  * RILL_ERR_NOMEM  out of memory; nothing has been published
  * or the builder's error.  |ack| is answered in these cases too.
  */

@@ -62,7 +62,7 @@
   X(bytes_burst,           524288,  RILL_UNLIMITED, "reading pauses, then 1008") \
   X(throttle_ms,             2000,  RILL_UNLIMITED, "1008") \
   X(rooms_per_peer,           128,      4096,  "RILL_ERR_LIMIT") \
-  X(joins_pending,             16,      4096,  "RILL_ERR_LIMIT") \
+  X(joins_pending,            128,      4096,  "RILL_ERR_LIMIT") \
   X(name_bytes,               255,      1024,  "RILL_ERR_TOO_BIG") \
   /* events */ \
   X(value_depth,               32,        60,  "parse error, close") \
@@ -87,6 +87,7 @@
   X(history_total_bytes, 67108864,  RILL_UNLIMITED, "nothing more is kept") \
   X(retry_ms,                3000,   3600000,  "what SSE clients are told") \
   X(store_pending,           1024,  RILL_UNLIMITED, "RILL_ERR_LIMIT") \
+  X(room_pending,             256,  RILL_UNLIMITED, "RILL_ERR_LIMIT") \
   X(history_page,             100,     10000,  "no more in one reading") \
   /* presence and typing */ \
   X(presence_grace_ms,      15000,   3600000,  "who was lost is offline") \

@@ -27,6 +27,9 @@
  * store fails, "notification:count" is {error: {code, message}}, and all are
  * told anew as soon as the store answers.
  *
+ * One that has expired, or whose place another has taken, may be told once
+ * more after a restart where the store failed to remove it.
+ *
  * Who does not read a peer's queue empty in time is closed, as with
  * RILL_DISCONNECT, and told again when it is back.
  */

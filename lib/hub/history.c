@@ -27,12 +27,26 @@ static bool keeps(const rill__room *r, const rill__item *item) {
 }
 
 /* Is anything that |to| names kept? */
+/*
+ * The room that keeps, NULL: there is none.  One that is only there because
+ * the store has something for it keeps nothing, as nobody could have missed it.
+ */
+static rill__room *keeper(const rill_hub *hub, const rill__space *space,
+                          rill_str name) {
+  rill__room *r = rill__room_find(space, name);
+
+  if (r != NULL && r->publishing > 0 && r->count == 0 && r->ring == NULL &&
+      !rill__room_remembers(hub, name))
+    return NULL;
+  return r;
+}
+
 static bool is_kept(rill_hub *hub, rill__space *space, const rill_to *to,
                     const rill__item *item) {
   if (space->opts.recovery)
     return true;
   for (size_t i = 0; i < to->nrooms; i++) {
-    rill__room *r = rill__room_find(space, to->rooms[i]);
+    rill__room *r = keeper(hub, space, to->rooms[i]);
     if (r != NULL ? keeps(r, item) : rill__room_remembers(hub, to->rooms[i]))
       return true;
   }
@@ -48,7 +62,7 @@ static void keep(keeping *k, const rill_to *to) {
     k->item->kept = true;
   }
   for (size_t i = 0; i < to->nrooms; i++) {
-    rill__room *r = rill__room_find(k->space, to->rooms[i]);
+    rill__room *r = keeper(hub, k->space, to->rooms[i]);
     if (r == NULL && rill__room_remembers(hub, to->rooms[i]) &&
         rill__name_check(hub, to->rooms[i]) == 0)
       r = rill__room_make(hub, k->space, to->rooms[i]);

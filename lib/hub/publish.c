@@ -21,6 +21,7 @@ static const rill_publish_opts plain;
 typedef struct publication {
   rill_hub *hub;
   rill__space *space; /* held by its count of rooms' users */
+  rill__room *room; /* while the store has it */
   rill_ack_to ack;
   rill_published_fn done;
   void *arg;
@@ -184,10 +185,10 @@ static int hand_out_stored(const publication *p, const rill__work *w) {
 /* It is in the log: now it is heard, but not before what is in front of it. */
 static void hand_on(const publication *p, const rill__work *w) {
   rill_hub *hub = p->hub;
-  rill__room *room = rill__room_find(p->space, room_of(p));
+  rill__room *room = p->room;
   uint64_t last = w->op.last;
 
-  if (room != NULL && !rill__room_follows(room, last)) {
+  if (!rill__room_follows(room, last)) {
     writer_sent(p);
     rill__room_heal(hub, room);
     return;
@@ -196,9 +197,6 @@ static void hand_on(const publication *p, const rill__work *w) {
     hub->history_lost = hub->offset;
     last--;
   }
-  room = rill__room_find(p->space, room_of(p)); /* its history has made it */
-  if (room == NULL)
-    return;
   room->knows = true;
   room->last = last;
   if (last < w->op.last)
@@ -208,32 +206,30 @@ static void hand_on(const publication *p, const rill__work *w) {
 /* The store has it, or has not, or may have it. */
 static void stored(rill__work *w) {
   publication *p = w->arg;
-  rill__room *room = rill__room_find(p->space, room_of(p));
+  rill__room *room = p->room;
   int status = w->op.status;
 
   w->arg = NULL;
   if (status == 0) {
     hand_on(p, w);
     p->hub->metrics.published_total++;
-  } else if (status == RILL_ERR_IO && room != NULL && room->knows) {
+  } else if (status == RILL_ERR_IO && room->knows) {
     rill__room_heal(p->hub, room);
   }
+  room->publishing--;
+  rill__room_settle(p->hub, room);
   p->hub->metrics.published_again_total += status == RILL_ERR_EXISTS;
   tell(p, status, w->op.last);
   call_done(p, status, w->op.last);
   publication_free(p);
 }
 
-static int store(publication *p, const rill__item *item,
-                 const rill_room_opts *opts) {
+static rill__work *append_of(publication *p, const rill__item *item, int *rv) {
   rill_hub *hub = p->hub;
-  rill__room *room = rill__room_find(p->space, room_of(p));
   rill__bytes name, data;
   rill__work *w = NULL;
-  int rv = RILL_ERR_NOMEM;
 
-  if (room != NULL)
-    rill__room_learn(hub, room);
+  *rv = RILL_ERR_NOMEM;
   rill__bytes_init(&name, &hub->alloc);
   rill__bytes_init(&data, &hub->alloc);
   rill__item_write(&data, item);
@@ -241,11 +237,32 @@ static int store(publication *p, const rill__item *item,
       !data.failed)
     w = rill__work_new(hub, RILL_STORE_APPEND,
                        (rill_str){(char *)name.data, name.len}, id_of(p),
-                       (rill_str){(char *)data.data, data.len}, &rv);
+                       (rill_str){(char *)data.data, data.len}, rv);
   rill__bytes_finish(&name);
   rill__bytes_finish(&data);
-  if (w == NULL)
+  return w;
+}
+
+static int store(publication *p, const rill__item *item,
+                 const rill_room_opts *opts) {
+  rill_hub *hub = p->hub;
+  rill__room *room = rill__room_make(hub, p->space, room_of(p));
+  rill__work *w;
+  int rv;
+
+  if (room == NULL)
+    return RILL_ERR_NOMEM;
+  if (room->publishing >= hub->config.limits.room_pending) {
+    hub->metrics.limit_room_pending++;
+    return RILL_ERR_LIMIT;
+  }
+  if (room->count > 0) /* else who comes finds out */
+    rill__room_learn(hub, room);
+  w = append_of(p, item, &rv);
+  if (w == NULL) {
+    rill__room_settle(hub, room);
     return rv;
+  }
   w->op.record.time_ms = p->time_ms;
   w->op.keep_count = opts->keep_count;
   w->op.keep_ms = opts->keep_ms;
@@ -253,6 +270,8 @@ static int store(publication *p, const rill__item *item,
   w->done = stored;
   w->drop = dropped;
   w->arg = p;
+  p->room = room;
+  room->publishing++;
   rill__work_submit(w);
   return 0;
 }

@@ -133,7 +133,7 @@ bool rill__room_remembers(const rill_hub *hub, rill_str name) {
 void rill__room_settle(rill_hub *hub, rill__room *r) {
   rill__space *space = r->space;
 
-  if (r->count > 0 || r->batch != NULL ||
+  if (r->count > 0 || r->batch != NULL || r->publishing > 0 ||
       !hub->follower->done_with_room(hub, r) || !rill__ring_settle(hub, r))
     return;
   rill__fanout_close(hub, &hub->fanout); /* it may be on its way to nobody */

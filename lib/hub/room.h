@@ -29,6 +29,7 @@ struct rill__room {
   uint64_t last; /* the number of the newest that was heard */
   bool knows;    /* durable: |last| is that; see heal.h */
   bool learning;
+  uint32_t publishing; /* publications that the store has not answered */
   struct rill__heal *heal; /* not all of its log has been heard */
   uint64_t gone; /* hub->history_gone when it was made */
   struct rill__batch *batch; /* what is held back, where batch_ms is set */
@@ -46,7 +47,7 @@ void rill__room_opts_of(const rill_hub *hub, const rill__space *space,
                         rill_str name, rill_room_opts *out);
 /* Do the rules want history for a room of that name? */
 bool rill__room_remembers(const rill_hub *hub, rill_str name);
-/* Frees it where it has neither members nor history. */
+/* Frees it where it has neither members nor history, and nothing to come. */
 void rill__room_settle(rill_hub *hub, rill__room *room);
 int rill__room_add(rill__peer *p, rill_str name);
 void rill__room_remove(rill__member *m);

@@ -19,6 +19,7 @@ struct shelf {
   world *w;
   rill_hub *hub;
   unsigned faults;
+  bool failed;
   shelf_log *logs;
   size_t nlogs;
   value *values;
@@ -207,8 +208,10 @@ static int apply(shelf *s, rill_store_op *op) {
 static int failure(shelf *s, rill_store_op *op) {
   bool writes = op->kind != RILL_STORE_READ && op->kind != RILL_STORE_GET;
 
-  if (s->w->calm || !sim_chance(s->w, 8))
+  if ((s->faults & (SHELF_FULL | SHELF_FAILING)) == 0 || s->w->calm ||
+      !sim_chance(s->w, 8))
     return 0;
+  s->failed = true;
   if (writes && (s->faults & SHELF_FULL) != 0 && sim_chance(s->w, 50))
     return RILL_ERR_FULL;
   if ((s->faults & SHELF_FAILING) == 0)
@@ -288,13 +291,10 @@ static void let_go(rill_store *store) {
   for (size_t i = 0; i < s->nlogs; i++)
     s->logs[i].torn = sim_chance(s->w, 30);
   for (rill_store_op *op = s->first; op != NULL; op = op->next) {
-    shelf_log *l = op->kind == RILL_STORE_APPEND ? log_of(s, op->name) : NULL;
-    if (l != NULL && l->torn)
-      continue;
-    if (sim_chance(s->w, 60))
+    shelf_log *l = log_of(s, op->name); /* values are named as logs here */
+    l->torn |= !sim_chance(s->w, 60);
+    if (!l->torn)
       apply(s, op);
-    else if (l != NULL)
-      l->torn = true;
   }
   s->first = NULL;
   s->end = &s->first;
@@ -320,6 +320,10 @@ rill_store *shelf_store(shelf *s) {
 
 void shelf_calm(shelf *s) {
   s->faults = 0;
+}
+
+bool shelf_fails(const shelf *s) {
+  return s->failed;
 }
 
 size_t shelf_pending(const shelf *s) {

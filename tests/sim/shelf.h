@@ -33,6 +33,8 @@ void shelf_free(shelf *s);
 rill_store *shelf_store(shelf *s);
 /* From now on nothing fails. */
 void shelf_calm(shelf *s);
+/* Has it failed, ever? */
+bool shelf_fails(const shelf *s);
 /* What is under way. */
 size_t shelf_pending(const shelf *s);
 

@@ -152,8 +152,12 @@ static void on_answer(visitor *v, uint64_t id, rill_value answer,
 
 /* EPOCH-OFFSET.NUMBER: the number in the room, where it has one. */
 static uint64_t number_in(rill_str offset) {
-  const char *dot = offset.len > 0 ? memchr(offset.ptr, '.', offset.len) : NULL;
-  return dot != NULL ? strtoull(dot + 1, NULL, 10) : 0;
+  const char *at = offset.len > 0 ? memchr(offset.ptr, '.', offset.len) : NULL;
+  uint64_t n = 0;
+
+  while (at != NULL && ++at < offset.ptr + offset.len)
+    n = n * 10 + (uint64_t)(*at - '0');
+  return n;
 }
 
 static void on_event(visitor *v, rill_str name, rill_value args, uint64_t at) {

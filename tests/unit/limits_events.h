@@ -524,6 +524,28 @@ CASE(store_pending, 5, LIMIT_OVER) {
   return over;
 }
 
+/* One room's flood; another room is not full for it. */
+CASE(room_pending, 5, LIMIT_OVER) {
+  const rill_room_opts opts = {.durable = true};
+  unsigned over = 0;
+
+  begin_events(p, false);
+  assert_int_equal(rill_room_defaults(p->hub, "*", &opts), 0);
+  for (int round = 0; round < 2; round++) { /* what is answered is free */
+    over = 0;
+    for (uint32_t i = 0; i < at; i++) {
+      int rv = rill_publish(p->hub, rill_s("r"), "e", NULL, NULL);
+      assert_true(rv == 0 || rv == RILL_ERR_LIMIT);
+      over += rv != 0;
+    }
+    assert_int_equal(rill_publish(p->hub, rill_s("s"), "e", NULL, NULL), 0);
+    pair_pass(p, 0);
+    if (at > 5)
+      break; /* the limit is met once */
+  }
+  return over;
+}
+
 CASE(history_page, 5, LIMIT_OVER) {
   const rill_room_opts opts = {.history = 20};
   const rill_history_opts page = {.limit = at};
