@@ -39,4 +39,15 @@ static inline rill__link *rill__list_shift(rill__link *list) {
   return n;
 }
 
+/* Puts all nodes of |from| at the front of |to|. */
+static inline void rill__list_splice(rill__link *to, rill__link *from) {
+  if (rill__list_empty(from))
+    return;
+  from->prev->next = to->next;
+  to->next->prev = from->prev;
+  to->next = from->next;
+  from->next->prev = to;
+  rill__list_init(from);
+}
+
 #endif

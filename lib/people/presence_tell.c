@@ -341,22 +341,26 @@ static void flush_room(rill__crowd *c) {
   rill_to to = {.rooms = &name, .nrooms = 1};
   uint32_t count, some = decide(c, &count);
   rill_builder b;
+  rill__link telling;
   int rv = 0;
 
-  if (some > 0) {
-    rill__builder_init(&b, &c->hub->alloc);
-    c->version++;
+  rill__builder_init(&b, &c->hub->alloc);
+  c->version += some > 0;
+  if (some > 0)
     put_bounded(c, &b, count, some);
+  rill__list_init(&telling); /* telling may close a slow peer: that is news */
+  rill__list_splice(&telling, &c->changed);
+  if (some > 0)
     rv =
         rill__tell(c->hub, c->space, &to, "presence:update", &b, (rill_str){0});
-    rill__builder_finish(&b);
-  }
+  rill__builder_finish(&b);
   if (rv == RILL_ERR_NOMEM) {
     c->version--;
+    rill__list_splice(&c->changed, &telling);
     return;
   }
-  while (!rill__list_empty(&c->changed)) { /* no host has run since */
-    rill__person *p = RILL__CONTAINER(c->changed.next, rill__person, link);
+  while (!rill__list_empty(&telling)) {
+    rill__person *p = RILL__CONTAINER(telling.next, rill__person, link);
     told(p, p->telling);
   }
 }

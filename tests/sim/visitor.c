@@ -130,6 +130,7 @@ void visitor_leave(visitor *v) {
 }
 
 void visitor_free(visitor *v) {
+  v->wire = NULL; /* the world has freed it */
   hang_up(v);
   free(v);
 }

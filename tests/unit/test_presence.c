@@ -590,6 +590,40 @@ static void test_presence_turned_on_and_off(void **state) {
   assert_int_equal(pair_metrics(p).rooms, 1);
 }
 
+/*
+ * Telling one room hands out what was told to another, and may close a slow
+ * peer: that is news of the next window.
+ */
+static void test_presence_telling_closes_the_slow(void **state) {
+  pair *p = *state;
+  end *ann, *slow;
+
+  p->config.limits.queue_count = 4;
+  p->config.limits.soft_count = 4;
+  p->config.limits.presence_held = 1;
+  kit_begin(p, true);
+  ann = kit_open(p, "ann", "r");
+  rill_join(ann->peer, rill_s("r2"));
+  end_eof(kit_open(p, "lost", "r"), 0); /* the one that is held */
+  slow = kit_open(p, "slow", "r");
+  rill_join(slow->peer, rill_s("r2"));
+  kit_window(p);
+  heard(ann);
+  slow->room = 0;
+  for (int i = 0; i < 2; i++) { /* its queue is full with these */
+    rill_show(ann->peer, i == 0 ? RILL_STATUS_BUSY : RILL_STATUS_ONLINE);
+    kit_window(p);
+  }
+  heard(ann);
+  rill_show(slow->peer, RILL_STATUS_AWAY);
+  kit_window(p);
+  assert_false(rill_is_open(slow->peer));
+  assert_string_equal(heard(ann), "update slow:away; update slow:away");
+  kit_window(p);
+  assert_non_null(strstr(heard(ann), "update slow:offline"));
+  talk_give_up(p);
+}
+
 /* Streams and Socket.IO hear as well, behind what begins them. */
 static void test_presence_dialects(void **state) {
   pair *p = *state;
@@ -790,6 +824,7 @@ int main(void) {
       PAIR_TEST(test_presence_long_states),
       PAIR_TEST(test_presence_state_of_a_lost_peer),
       PAIR_TEST(test_presence_turned_on_and_off),
+      PAIR_TEST(test_presence_telling_closes_the_slow),
       PAIR_TEST(test_presence_dialects),
       PAIR_TEST(test_presence_namespaces),
       PAIR_TEST(test_presence_of_peers_that_are_gone),
