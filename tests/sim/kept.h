@@ -62,6 +62,7 @@ enum { ASK_JOIN, ASK_LEAVE, ASK_SAY, ASK_READ, ASK_CLEAR, ASK_CLEAR_TO, ASK_GET 
 typedef struct question {
   uint64_t id, n;
   int kind, room;
+  uint32_t life; /* of the visitor */
 } question;
 
 struct visitor {
@@ -79,7 +80,7 @@ struct visitor {
   uint32_t nsayings;
   question questions[64];
   uint32_t nquestions;
-  uint64_t next_question, old_questions; /* up to here: of an earlier life */
+  uint64_t next_question;
   char *held[300]; /* events before the answer to its connecting */
   uint32_t nheld;
   bool notes[KEPT_NOTES]; /* those that wait for its user */

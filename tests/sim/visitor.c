@@ -81,12 +81,21 @@ void visitor_start(world *w, void *a, uint64_t life) {
   sim_later(w, 12 * RILL_SEC, give_up, v, v->life);
 }
 
+/* What it has asked may still be answered, if it comes back as who it was. */
+static void forget_questions(visitor *v) {
+  uint32_t left = 0;
+
+  for (uint32_t i = 0; i < v->nquestions; i++)
+    if (v->questions[i].life == v->life)
+      v->questions[left++] = v->questions[i];
+  v->nquestions = left;
+}
+
 static void hang_up(visitor *v) {
+  forget_questions(v);
   v->life++;
   wire_close(v->wire);
   v->wire = NULL;
-  v->nquestions = 0;
-  v->old_questions = v->next_question;
   v->state = AWAY_FROM_IT;
   for (uint32_t i = 0; i < v->nheld; i++)
     free(v->held[i]);
@@ -161,7 +170,7 @@ void visitor_event(visitor *v, uint64_t id, const char *name,
 uint64_t visitor_ask(visitor *v, int kind, int room, uint64_t n) {
   if (v->nquestions == sizeof v->questions / sizeof v->questions[0])
     return 0;
-  v->questions[v->nquestions++] = (question){++v->next_question, n, kind, room};
+  v->questions[v->nquestions++] = (question){++v->next_question, n, kind, room, v->life};
   return v->next_question;
 }
 

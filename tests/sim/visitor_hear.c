@@ -62,6 +62,7 @@ static void is_new(visitor *v) {
     v->seats[i].lost_track = false;
   }
   v->status = THERE;
+  v->nquestions = 0;
   v->offset[0] = '\0';
 }
 
@@ -122,11 +123,13 @@ static void on_answer(visitor *v, uint64_t id, rill_value answer,
       q = v->questions[i];
       v->questions[i] = v->questions[--v->nquestions];
     }
-  if (q.id == 0 && id <= v->old_questions)
-    return; /* it has come back as who it was */
+  if (q.id == 0 && v->life > 0 && id <= v->next_question)
+    return; /* of a life before the last */
   if (q.id == 0)
     sim_breach(v->w, "I-ACK", "an answer that nobody waits for", v->id, id);
   sim_note(v->w, "answer", v->id, (uint64_t)q.kind, failed);
+  if (q.life != v->life && (q.kind == ASK_JOIN || q.kind == ASK_LEAVE))
+    return; /* it has asked anew */
   switch (q.kind) {
   case ASK_JOIN:
     on_joined(v, &q, answer, failed);
