@@ -33,7 +33,8 @@ typedef struct rill_sqlite_opts {
  *
  * RILL_ERR_IO      it cannot be opened, another program uses it, or it is no
  *                  database of ours
- * RILL_ERR_STATE   its schema is of a newer version than this library knows
+ * RILL_ERR_STATE   its schema is of a newer version than this library knows,
+ *                  or was in no release
  * RILL_ERR_NOMEM   out of memory, or of threads
  * RILL_ERR_ARG     |opts| has a sync that does not exist
  */

@@ -49,7 +49,6 @@ RILL_API rill_store *rill_store_memory(rill_alloc_fn alloc, void *arg);
 
 typedef struct rill_record {
   uint64_t offset;  /* in its log, from 1 */
-  uint64_t cursor;  /* the hub's: grows over all logs, or 0 */
   uint64_t time_ms; /* since 1970 UTC */
   rill_str id;      /* the writer's name for it, may be empty */
   rill_str data;
@@ -77,12 +76,11 @@ typedef enum rill_store_kind {
  *         log's records has it: RILL_ERR_EXISTS, with that one's offset in
  *         |last|, and nothing is appended.  Where the log has grown:
  *         RILL_ERR_STATE and |last|.
- * READ    at most |limit| records of |name|, in order: those whose number
- *         (or, |by_cursor|, cursor) is above |from|; |reverse|: the newest
- *         ones below |from|, newest first.  Results: |records|, |nrecords|,
- *         and |first| and |last|, the numbers at the ends of the log (0: it
- *         never had a record; first > last: all are trimmed), and |gone|,
- *         the highest cursor that has been trimmed away.
+ * READ    at most |limit| records of |name|, in order: those whose number is
+ *         above |from|; |reverse|: the newest ones below |from|, newest
+ *         first.  Results: |records|, |nrecords|, and |first| and |last|, the
+ *         numbers at the ends of the log (0: it never had a record; first >
+ *         last: all are trimmed).
  * REMOVE  the record |from| of |name|; 0 also where there is none.  Numbers
  *         are not given anew: |first| is the next that is there.
  * SET     |value| under |name|, if |version| is above that of what is there.
@@ -107,10 +105,10 @@ struct rill_store_op {
   uint64_t expect, from, version;
   uint64_t keep_bytes, keep_ms;
   uint32_t keep_count, limit;
-  bool by_cursor, reverse;
+  bool reverse;
 
   int status;
-  uint64_t first, last, gone;
+  uint64_t first, last;
   const rill_record *records;
   size_t nrecords;
   rill_str value; /* SET: in; GET: out */
@@ -128,10 +126,9 @@ struct rill_store_op {
  * but those that it posts until |free| returns are still given back.
  * |attach|, may be NULL, tells the hub whose it is now.
  *
- * |epoch| names the run of cursors in this store: RILL_STORE_EPOCH letters
+ * |epoch| names the run of numbers in this store: RILL_STORE_EPOCH letters
  * or digits, made by the store when it is created and kept in it; empty
- * where it does not outlive the program.  |cursor| is the highest cursor of
- * any record ever appended.
+ * where it does not outlive the program.
  */
 #define RILL_STORE_EPOCH 8
 struct rill_store {
@@ -139,7 +136,6 @@ struct rill_store {
   void (*attach)(rill_store *store, rill_hub *hub);
   void (*free)(rill_store *store);
   char epoch[RILL_STORE_EPOCH + 1];
-  uint64_t cursor;
 };
 
 /* On the hub's thread, once for each operation. */

@@ -20,7 +20,7 @@ typedef struct entry {
   UT_hash_handle hh; /* in memory->entries, by name */
   kept **v;          /* of a log: a circle */
   uint32_t head, len, cap;
-  uint64_t last, gone, bytes;
+  uint64_t last, bytes;
   kept *ids;
   uint64_t version; /* of a value */
   char *value;
@@ -87,8 +87,6 @@ static void drop_oldest(memory *m, entry *e) {
 
   e->head = (e->head + 1) % e->cap;
   e->len--;
-  if (k->record.cursor > e->gone)
-    e->gone = k->record.cursor;
   forget(m, e, k);
 }
 
@@ -183,26 +181,22 @@ static int append(memory *m, rill_store_op *op) {
   k->record.offset = op->last = ++e->last;
   *place(e, e->len++) = k;
   e->bytes += k->record.data.len;
-  if (k->record.cursor > m->store.cursor)
-    m->store.cursor = k->record.cursor;
   trim(m, e, op);
   return 0;
 }
 
-static uint64_t key_of(const entry *e, uint32_t i, bool by_cursor) {
-  const rill_record *r = &(*place(e, i))->record;
-  return by_cursor ? r->cursor : r->offset;
+static uint64_t number_of(const entry *e, uint32_t i) {
+  return (*place(e, i))->record.offset;
 }
 
 /* How many records are not above |from|, or below it. */
-static uint32_t count_to(const entry *e, uint64_t from, bool by_cursor,
-                         bool below) {
+static uint32_t count_to(const entry *e, uint64_t from, bool below) {
   uint32_t low = 0, high = e->len;
 
   while (low < high) {
     uint32_t mid = low + (high - low) / 2;
-    uint64_t key = key_of(e, mid, by_cursor);
-    if (below ? key < from : key <= from)
+    uint64_t number = number_of(e, mid);
+    if (below ? number < from : number <= from)
       low = mid + 1;
     else
       high = mid;
@@ -216,13 +210,12 @@ static int read_log(memory *m, rill_store_op *op, rill_record **out) {
 
   *out = NULL;
   op->nrecords = 0;
-  op->first = op->last = op->gone = 0;
+  op->first = op->last = 0;
   if (e == NULL)
     return 0;
   op->last = e->last;
-  op->first = e->len > 0 ? key_of(e, 0, false) : e->last + 1;
-  op->gone = e->gone;
-  at = count_to(e, op->from, op->by_cursor, op->reverse);
+  op->first = e->len > 0 ? number_of(e, 0) : e->last + 1;
+  at = count_to(e, op->from, op->reverse);
   n = op->reverse ? at : e->len - at;
   if (n > op->limit)
     n = op->limit;
@@ -244,8 +237,8 @@ static int remove_one(memory *m, const rill_store_op *op) {
 
   if (e == NULL || op->from == 0)
     return 0;
-  at = count_to(e, op->from, false, true);
-  if (at == e->len || key_of(e, at, false) != op->from)
+  at = count_to(e, op->from, true);
+  if (at == e->len || number_of(e, at) != op->from)
     return 0;
   forget(m, e, *place(e, at));
   for (uint32_t i = at; i + 1 < e->len; i++)

@@ -2,9 +2,9 @@
  * sqlite.c - the database: opening, schema, statements.
  *
  * A database of ours has our application_id; its user_version is the version
- * of the schema.  steps[] leads from each version to the next, all in one
- * transaction.  Nothing is written to a file before it is known to be ours
- * or empty.
+ * of the schema, from FIRST on, or 0: it has no tables yet.  steps[] leads
+ * from there to the first and from each to the next, all in one transaction.
+ * Nothing is written to a file before it is known to be ours or empty.
  *
  * The lock on the file is exclusive from the first look until the end:
  * SQLite then keeps the index of the WAL in memory, and what this program
@@ -20,44 +20,43 @@
 /* Two programs that open at once could wait for each other: see try_for. */
 #define TRY_MS 40
 
-static const char *const steps[RILL__SQLITE_SCHEMA] = {
-    "CREATE TABLE meta (epoch TEXT NOT NULL, cursor INTEGER NOT NULL);"
-    "INSERT INTO meta VALUES (lower(hex(randomblob(4))), 0);"
+/* Version 1, with other tables, was in no release. */
+#define FIRST 2
+static const char *const steps[RILL__SQLITE_SCHEMA - FIRST + 1] = {
+    "CREATE TABLE meta (epoch TEXT NOT NULL);"
+    "INSERT INTO meta VALUES (lower(hex(randomblob(4))));"
     "CREATE TABLE logs ("
     "  id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE,"
     "  first INTEGER NOT NULL, last INTEGER NOT NULL,"
-    "  gone INTEGER NOT NULL, count INTEGER NOT NULL,"
-    "  bytes INTEGER NOT NULL, oldest_ms INTEGER NOT NULL);"
+    "  count INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+    "  oldest_ms INTEGER NOT NULL);"
     "CREATE TABLE records ("
     "  log INTEGER NOT NULL, offset INTEGER NOT NULL,"
-    "  cursor INTEGER NOT NULL, time_ms INTEGER NOT NULL,"
-    "  id BLOB NOT NULL, data BLOB NOT NULL,"
+    "  time_ms INTEGER NOT NULL, id BLOB NOT NULL, data BLOB NOT NULL,"
     "  PRIMARY KEY (log, offset)) WITHOUT ROWID;"
-    "CREATE INDEX records_cursor ON records (log, cursor);"
     "CREATE UNIQUE INDEX records_id ON records (log, id) WHERE id <> x'';"
     "CREATE TABLE \"values\" ("
     "  name BLOB PRIMARY KEY, version INTEGER NOT NULL,"
     "  value BLOB NOT NULL) WITHOUT ROWID;",
 };
 
-#define COLUMNS "SELECT offset, cursor, time_ms, id, data FROM records "
+#define COLUMNS "SELECT offset, time_ms, id, data FROM records "
 static const char *const text[RILL__SQL_COUNT] = {
     [RILL__SQL_BEGIN] = "BEGIN IMMEDIATE",
     [RILL__SQL_COMMIT] = "COMMIT",
-    [RILL__SQL_CURSOR_SAVE] = "UPDATE meta SET cursor = ?1",
     [RILL__SQL_LOG_FIND] =
-        "SELECT id, first, last, gone, count, bytes, oldest_ms FROM logs "
+        "SELECT id, first, last, count, bytes, oldest_ms FROM logs "
         "WHERE name = ?1",
     [RILL__SQL_LOG_ADD] =
-        "INSERT INTO logs (name, first, last, gone, count, bytes, oldest_ms) "
-        "VALUES (?1, 1, 0, 0, 0, 0, 0)",
+        "INSERT INTO logs (name, first, last, count, bytes, oldest_ms) "
+        "VALUES (?1, 1, 0, 0, 0, 0)",
     [RILL__SQL_LOG_SAVE] =
-        "UPDATE logs SET first = ?2, last = ?3, gone = ?4, count = ?5, "
-        "bytes = ?6, oldest_ms = ?7 WHERE id = ?1",
-    [RILL__SQL_INSERT] = "INSERT INTO records VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "UPDATE logs SET first = ?2, last = ?3, count = ?4, bytes = ?5, "
+        "oldest_ms = ?6 WHERE id = ?1",
+    [RILL__SQL_INSERT] = "INSERT INTO records VALUES (?1, ?2, ?3, ?4, ?5)",
     [RILL__SQL_ID_FIND] = "SELECT offset FROM records "
                           "WHERE log = ?1 AND id = ?2 AND id <> x''",
-    [RILL__SQL_OLDEST] = "SELECT offset, cursor, time_ms, length(data) "
+    [RILL__SQL_OLDEST] = "SELECT offset, time_ms, length(data) "
                          "FROM records WHERE log = ?1 ORDER BY offset",
     [RILL__SQL_TRIM] = "DELETE FROM records WHERE log = ?1 AND offset < ?2",
     [RILL__SQL_BYTES_OF] =
@@ -67,12 +66,6 @@ static const char *const text[RILL__SQL_COUNT] = {
         COLUMNS "WHERE log = ?1 AND offset > ?2 ORDER BY offset LIMIT ?3",
     [RILL__SQL_READ_BACK] =
         COLUMNS "WHERE log = ?1 AND offset < ?2 ORDER BY offset DESC LIMIT ?3",
-    [RILL__SQL_READ_CURSOR] =
-        COLUMNS "INDEXED BY records_cursor WHERE log = ?1 AND cursor > ?2 "
-                "ORDER BY cursor, offset LIMIT ?3",
-    [RILL__SQL_READ_CURSOR_BACK] =
-        COLUMNS "INDEXED BY records_cursor WHERE log = ?1 AND cursor < ?2 "
-                "ORDER BY cursor DESC, offset DESC LIMIT ?3",
     [RILL__SQL_SET] =
         "INSERT INTO \"values\" VALUES (?1, ?2, ?3) ON CONFLICT (name) "
         "DO UPDATE SET version = excluded.version, value = excluded.value",
@@ -185,7 +178,10 @@ static int identify(rill__db *db, bool create, int64_t *version) {
     if (*version > RILL__SQLITE_SCHEMA)
       return say(db, RILL_ERR_STATE,
                  "the database was written by a newer version of rill");
-    return *version >= 0 ? 0 : say(db, RILL_ERR_IO, "no version we know");
+    if (*version < FIRST && *version != 0)
+      return say(db, RILL_ERR_STATE,
+                 "the database was written by no release of rill");
+    return 0;
   }
   if (!create || application != 0 || *version != 0 || tables != 0)
     return say(db, RILL_ERR_IO, "it is a database of another program");
@@ -199,8 +195,9 @@ static int migrate(rill__db *db, int64_t version) {
 
   if (version == RILL__SQLITE_SCHEMA)
     return SQLITE_OK;
-  for (; rc == SQLITE_OK && version < RILL__SQLITE_SCHEMA; version++)
-    rc = exec(db, steps[version]);
+  for (int64_t i = version == 0 ? 0 : version - FIRST + 1;
+       rc == SQLITE_OK && i <= RILL__SQLITE_SCHEMA - FIRST; i++)
+    rc = exec(db, steps[i]);
   sqlite3_snprintf(sizeof stamp, stamp,
                    "PRAGMA application_id=%d; PRAGMA user_version=%d",
                    RILL__SQLITE_APPLICATION, RILL__SQLITE_SCHEMA);
@@ -232,14 +229,13 @@ static int wal_mode(rill__db *db) {
 /* What the tables say of the whole store. */
 static int load(rill__db *db) {
   sqlite3_stmt *stmt = NULL;
-  int rc = sqlite3_prepare_v2(db->db, "SELECT epoch, cursor FROM meta", -1,
-                              &stmt, NULL);
+  int rc =
+      sqlite3_prepare_v2(db->db, "SELECT epoch FROM meta", -1, &stmt, NULL);
 
   if (rc == SQLITE_OK) {
     rc = sqlite3_step(stmt);
     if (rc == SQLITE_ROW && sqlite3_column_bytes(stmt, 0) == RILL_STORE_EPOCH) {
       memcpy(db->epoch, sqlite3_column_text(stmt, 0), RILL_STORE_EPOCH);
-      db->cursor = db->cursor_saved = (uint64_t)sqlite3_column_int64(stmt, 1);
       rc = SQLITE_OK;
     } else if (rc == SQLITE_ROW || rc == SQLITE_DONE) {
       rc = SQLITE_CORRUPT;

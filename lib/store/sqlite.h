@@ -17,7 +17,7 @@
 #include <rill/sqlite.h>
 
 #define RILL__SQLITE_APPLICATION 0x72696c6c /* "rill" */
-#define RILL__SQLITE_SCHEMA 1
+#define RILL__SQLITE_SCHEMA 2
 #define RILL__SQLITE_LOGS 64
 #define RILL__SQLITE_ERROR 160
 
@@ -25,7 +25,6 @@
 typedef enum rill__sql {
   RILL__SQL_BEGIN,
   RILL__SQL_COMMIT,
-  RILL__SQL_CURSOR_SAVE,
   RILL__SQL_LOG_FIND,
   RILL__SQL_LOG_ADD,
   RILL__SQL_LOG_SAVE,
@@ -35,16 +34,13 @@ typedef enum rill__sql {
   RILL__SQL_TRIM,
   RILL__SQL_BYTES_OF,
   RILL__SQL_REMOVE,
-  RILL__SQL_READ, /* and then with RILL__READ_* added */
+  RILL__SQL_READ,
   RILL__SQL_READ_BACK,
-  RILL__SQL_READ_CURSOR,
-  RILL__SQL_READ_CURSOR_BACK,
   RILL__SQL_SET,
   RILL__SQL_VERSION,
   RILL__SQL_GET,
   RILL__SQL_COUNT
 } rill__sql;
-enum { RILL__READ_BACK = 1, RILL__READ_BY_CURSOR = 2 };
 
 /*
  * A row of the table logs.  |count| and |bytes| are of the records that are
@@ -55,7 +51,7 @@ typedef struct rill__log {
   int64_t id; /* 0: this place is empty */
   char *name;
   size_t len;
-  uint64_t first, last, gone, count, bytes, oldest_ms;
+  uint64_t first, last, count, bytes, oldest_ms;
   bool changed; /* and not yet written to the table */
 } rill__log;
 
@@ -71,7 +67,6 @@ typedef struct rill__db {
   sqlite3_stmt *sql[RILL__SQL_COUNT];
   rill__log logs[RILL__SQLITE_LOGS];
   char epoch[RILL_STORE_EPOCH + 1];
-  uint64_t cursor, cursor_saved;
   uint64_t transactions, commit_us_sum, commit_us_max;
   uint32_t commit_us;             /* of the last commit */
   char error[RILL__SQLITE_ERROR]; /* of the last that failed */

@@ -39,7 +39,7 @@ static bool reads_only(const rill_store_op *op) {
 static void fail(rill_store_op *op, int status) {
   rill__op_free_results(op);
   op->status = status;
-  op->first = op->last = op->gone = 0;
+  op->first = op->last = 0;
   op->records = NULL;
   op->nrecords = 0;
   if (op->kind == RILL_STORE_GET)
@@ -75,7 +75,6 @@ static int commit(rill__db *db) {
   took = now_us() - from;
   if (rc != SQLITE_OK)
     return rc;
-  db->cursor_saved = db->cursor;
   db->transactions++;
   db->commit_us = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
   db->commit_us_sum += took;

@@ -35,10 +35,9 @@ static int save(rill__db *db, rill__log *log) {
   sqlite3_bind_int64(db->sql[q], 1, log->id);
   rill__db_bind_u64(db, q, 2, log->first);
   rill__db_bind_u64(db, q, 3, log->last);
-  rill__db_bind_u64(db, q, 4, log->gone);
-  rill__db_bind_u64(db, q, 5, log->count);
-  rill__db_bind_u64(db, q, 6, log->bytes);
-  rill__db_bind_u64(db, q, 7, log->oldest_ms);
+  rill__db_bind_u64(db, q, 4, log->count);
+  rill__db_bind_u64(db, q, 5, log->bytes);
+  rill__db_bind_u64(db, q, 6, log->oldest_ms);
   rc = rill__db_run(db, q);
   log->changed = rc != SQLITE_OK;
   return rc;
@@ -77,10 +76,9 @@ int rill__log_find(rill__db *db, rill_str name, rill__log **out) {
     log->id = sqlite3_column_int64(db->sql[q], 0);
     log->first = rill__db_u64(db, q, 1);
     log->last = rill__db_u64(db, q, 2);
-    log->gone = rill__db_u64(db, q, 3);
-    log->count = rill__db_u64(db, q, 4);
-    log->bytes = rill__db_u64(db, q, 5);
-    log->oldest_ms = rill__db_u64(db, q, 6);
+    log->count = rill__db_u64(db, q, 3);
+    log->bytes = rill__db_u64(db, q, 4);
+    log->oldest_ms = rill__db_u64(db, q, 5);
     *out = log;
   }
   return rill__db_end(db, q, rc);
@@ -112,10 +110,7 @@ int rill__logs_save(rill__db *db) {
 
   for (size_t i = 0; rc == SQLITE_OK && i < RILL__SQLITE_LOGS; i++)
     rc = save(db, &db->logs[i]);
-  if (rc != SQLITE_OK || db->cursor == db->cursor_saved)
-    return rc;
-  rill__db_bind_u64(db, RILL__SQL_CURSOR_SAVE, 1, db->cursor);
-  return rill__db_run(db, RILL__SQL_CURSOR_SAVE);
+  return rc;
 }
 
 void rill__logs_forget(rill__db *db) {
@@ -123,5 +118,4 @@ void rill__logs_forget(rill__db *db) {
     sqlite3_free(db->logs[i].name);
     db->logs[i] = (rill__log){0};
   }
-  db->cursor = db->cursor_saved;
 }

@@ -51,11 +51,10 @@ static int insert(rill__db *db, const rill__log *log, const rill_record *r) {
 
   sqlite3_bind_int64(db->sql[q], 1, log->id);
   rill__db_bind_u64(db, q, 2, log->last + 1);
-  rill__db_bind_u64(db, q, 3, r->cursor);
-  rill__db_bind_u64(db, q, 4, r->time_ms);
-  rc = rill__db_bind_str(db, q, 5, r->id);
+  rill__db_bind_u64(db, q, 3, r->time_ms);
+  rc = rill__db_bind_str(db, q, 4, r->id);
   if (rc == SQLITE_OK)
-    rc = rill__db_bind_str(db, q, 6, r->data);
+    rc = rill__db_bind_str(db, q, 5, r->data);
   if (rc != SQLITE_OK)
     return rc;
   rc = sqlite3_step(db->sql[q]);
@@ -84,15 +83,12 @@ static int trim(rill__db *db, const rill_store_op *op, rill__log *log) {
     return SQLITE_OK;
   sqlite3_bind_int64(db->sql[q], 1, log->id);
   while ((rc = sqlite3_step(db->sql[q])) == SQLITE_ROW) {
-    uint64_t cursor = rill__db_u64(db, q, 1);
     log->first = rill__db_u64(db, q, 0);
-    log->oldest_ms = rill__db_u64(db, q, 2);
+    log->oldest_ms = rill__db_u64(db, q, 1);
     if (!too_many(op, log, log->oldest_ms))
       break;
     log->count--;
-    log->bytes -= rill__db_u64(db, q, 3);
-    if (cursor > log->gone)
-      log->gone = cursor;
+    log->bytes -= rill__db_u64(db, q, 2);
   }
   if (rc == SQLITE_DONE) /* fewer than the log says */
     rc = SQLITE_CORRUPT;
@@ -112,7 +108,7 @@ static int append(rill__db *db, rill_store_op *op) {
   rill__log *log;
   int rc;
 
-  if (r->cursor > INT64_MAX || r->time_ms > INT64_MAX)
+  if (r->time_ms > INT64_MAX)
     return refuse(op, RILL_ERR_ARG, 0);
   rc = rill__log_find(db, op->name, &log);
   if (rc != SQLITE_OK)
@@ -141,8 +137,6 @@ static int append(rill__db *db, rill_store_op *op) {
     log->first = log->last;
     log->oldest_ms = r->time_ms;
   }
-  if (r->cursor > db->cursor)
-    db->cursor = r->cursor;
   return trim(db, op, log);
 }
 
@@ -158,7 +152,7 @@ static int find_oldest(rill__db *db, rill__log *log) {
   rc = sqlite3_step(db->sql[q]);
   if (rc == SQLITE_ROW) {
     log->first = rill__db_u64(db, q, 0);
-    log->oldest_ms = rill__db_u64(db, q, 2);
+    log->oldest_ms = rill__db_u64(db, q, 1);
   } else if (rc == SQLITE_DONE) {
     rc = SQLITE_CORRUPT;
   }
@@ -245,10 +239,9 @@ static bool keep_row(rill__db *db, rows *out, rill__sql q) {
     return false;
   r = &out->records[out->n++];
   r->offset = rill__db_u64(db, q, 0);
-  r->cursor = rill__db_u64(db, q, 1);
-  r->time_ms = rill__db_u64(db, q, 2);
-  return keep_bytes(out, db->sql[q], 3, &r->id.len) &&
-         keep_bytes(out, db->sql[q], 4, &r->data.len);
+  r->time_ms = rill__db_u64(db, q, 1);
+  return keep_bytes(out, db->sql[q], 2, &r->id.len) &&
+         keep_bytes(out, db->sql[q], 3, &r->data.len);
 }
 
 /* The bytes have moved while they grew: now they stay. */
@@ -275,8 +268,7 @@ static rows *rows_new(rill_store_op *op) {
 }
 
 static int read_log(rill__db *db, rill_store_op *op) {
-  rill__sql q = RILL__SQL_READ + (op->reverse ? RILL__READ_BACK : 0) +
-                (op->by_cursor ? RILL__READ_BY_CURSOR : 0);
+  const rill__sql q = op->reverse ? RILL__SQL_READ_BACK : RILL__SQL_READ;
   rill__log *log;
   rows *out;
   int rc = rill__log_find(db, op->name, &log);
@@ -285,7 +277,6 @@ static int read_log(rill__db *db, rill_store_op *op) {
     return rc;
   op->first = log->first;
   op->last = log->last;
-  op->gone = log->gone;
   if (op->limit == 0)
     return SQLITE_OK;
   out = rows_new(op);
@@ -367,7 +358,7 @@ void rill__op_free_results(rill_store_op *op) {
 
 int rill__op_do(rill__db *db, rill_store_op *op) {
   op->status = 0;
-  op->first = op->last = op->gone = 0;
+  op->first = op->last = 0;
   op->records = NULL;
   op->nrecords = 0;
   op->own = NULL;

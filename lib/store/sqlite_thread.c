@@ -102,9 +102,6 @@ static void deliver(rill_hub *hub, void *arg) {
   while ((op = done.first) != NULL) {
     rill_store_op results = *op; /* the hub may free |op| */
     done.first = op->next;
-    if (op->kind == RILL_STORE_APPEND && op->status == 0 &&
-        op->record.cursor > s->store.cursor)
-      s->store.cursor = op->record.cursor;
     rill_store_complete(op);
     rill__op_free_results(&results);
   }
@@ -316,7 +313,6 @@ int rill_sqlite_open(rill_store **out, const char *path,
     say(error, error_size, "out of memory");
   }
   if (rv == 0) {
-    s->store.cursor = s->db.cursor;
     if (!s->db.in_memory)
       memcpy(s->store.epoch, s->db.epoch, sizeof s->store.epoch);
     rv = start(s);

@@ -103,10 +103,8 @@ static void submit(job *j) {
   j->op = (rill_store_op){.kind = RILL_STORE_APPEND,
                           .name = RILL_STR("/ room"),
                           .expect = RILL_STORE_ANY};
-  j->op.record = (rill_record){.cursor = n,
-                               .time_ms = 1700000000000 + n,
-                               .id = {j->id, ID},
-                               .data = {data, DATA}};
+  j->op.record = (rill_record){
+      .time_ms = 1700000000000 + n, .id = {j->id, ID}, .data = {data, DATA}};
   b.store->submit(b.store, &j->op);
 }
 
@@ -177,7 +175,7 @@ static sqlite3 *bare_open(void) {
                         "PRAGMA locking_mode=EXCLUSIVE;"
                         "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
                         "INSERT INTO logs VALUES "
-                        "  (1, x'2f20726f6f6d', 1, 0, 0, 0, 0, 0)",
+                        "  (1, x'2f20726f6f6d', 1, 0, 0, 0, 0)",
                         NULL, NULL, NULL) == SQLITE_OK,
        "no database");
   return db;
@@ -190,7 +188,7 @@ static double run_bare(size_t flight, double seconds, double *used) {
   sqlite3_stmt *save = prepared(
       db, "UPDATE logs SET last = ?1, count = ?1, bytes = ?2 WHERE id = 1");
   sqlite3_stmt *insert =
-      prepared(db, "INSERT INTO records VALUES (1, ?1, ?1, ?2, ?3, ?4)");
+      prepared(db, "INSERT INTO records VALUES (1, ?1, ?2, ?3, ?4)");
   double from, took, cpu_from = cpu();
   char id[ID + 1];
   int64_t n = 0;

@@ -209,13 +209,13 @@ static inline int64_t rig_sql(rig *r, const char *sql) {
 }
 
 static inline job append_of(const char *name, const char *id, const char *data,
-                            uint64_t cursor) {
+                            uint64_t time_ms) {
   job j = {0};
 
   j.op.kind = RILL_STORE_APPEND;
   j.op.name = rill_s(name);
   j.op.expect = RILL_STORE_ANY;
-  j.op.record = (rill_record){.cursor = cursor, .time_ms = 1000 + cursor};
+  j.op.record = (rill_record){.time_ms = time_ms};
   j.op.record.id = rill_s(id);
   j.op.record.data = rill_s(data);
   return j;
