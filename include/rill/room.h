@@ -134,7 +134,9 @@ typedef struct rill_room_opts {
   /*
    * Durable: what is published (rill/history.h) goes into the store first,
    * and stays there: the newest |keep_count| events, for |keep_ms|, in at
-   * most |keep_bytes| (0: without that limit).
+   * most |keep_bytes| (0: without that limit).  Who reads or comes back
+   * after |keep_ms| is not shown them any more, though nothing new came, nor
+   * longer than a moment from the history in memory; numbers go on.
    */
   bool durable;
   uint32_t keep_count;

@@ -78,9 +78,12 @@ typedef enum rill_store_kind {
  *         RILL_ERR_STATE and |last|.
  * READ    at most |limit| records of |name|, in order: those whose number is
  *         above |from|; |reverse|: the newest ones below |from|, newest
- *         first.  Results: |records|, |nrecords|, and |first| and |last|, the
- *         numbers at the ends of the log (0: it never had a record; first >
- *         last: all are trimmed).
+ *         first.  What is older than |keep_ms| before record.time_ms, the
+ *         time of the reading, goes before that as it does for APPEND, and
+ *         here the newest may go too: numbers go on behind it.  Results:
+ *         |records|, |nrecords|, and |first| and |last|, the numbers at the
+ *         ends of the log (0: it never had a record; first > last: all are
+ *         trimmed).  A store that cannot write passes over what should go.
  * REMOVE  the record |from| of |name|; 0 also where there is none.  Numbers
  *         are not given anew: |first| is the next that is there.
  * SET     |value| under |name|, if |version| is above that of what is there.

@@ -139,6 +139,7 @@ int rill__history(rill_hub *hub, rill_str room, const rill_history_opts *opts,
   w->drop = reading_drop;
   rill__room_opts_of(hub, space, room, &kept);
   if (kept.durable) {
+    rill__work_keep_ms(w, kept.keep_ms);
     rill__work_submit(w);
     return 0;
   }

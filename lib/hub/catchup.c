@@ -212,7 +212,7 @@ static void read_done(rill__work *w) {
 }
 
 static int ask_store(rill__peer *p, rill_str room, const rill__join_how *how,
-                     uint64_t serial, rill__caught_up *out) {
+                     uint64_t serial, uint64_t keep_ms, rill__caught_up *out) {
   rill_hub *hub = p->hub;
   rill__bytes name;
   rill__work *w = NULL;
@@ -240,6 +240,7 @@ static int ask_store(rill__peer *p, rill_str room, const rill__join_how *how,
   w->arg = r;
   w->done = read_done;
   w->drop = drop;
+  rill__work_keep_ms(w, keep_ms);
   rill__work_submit(w);
   return RILL_LATER;
 }
@@ -267,7 +268,7 @@ int rill__catch_up(rill__peer *p, rill_str room, const rill__join_how *how,
 
   rill__room_opts_of(hub, rill__peer_space(p), room, &opts);
   if (opts.durable && (r == NULL || !rill__room_whole(r)))
-    return ask_store(p, room, how, serial, out);
+    return ask_store(p, room, how, serial, opts.keep_ms, out);
   if (!how->returns) {
     rv = rill__room_add(p, room);
     if (rv == 0)
@@ -280,7 +281,7 @@ int rill__catch_up(rill__peer *p, rill_str room, const rill__join_how *how,
   n = rill__ring_read(r != NULL ? r->ring : NULL, &op, v);
   if (opts.durable && !reaches(r, v, n, how->since)) {
     rill__free(&hub->alloc, v, most * sizeof *v);
-    return ask_store(p, room, how, serial, out);
+    return ask_store(p, room, how, serial, opts.keep_ms, out);
   }
   rv = rill__room_add(p, room);
   if (rv == 0) {

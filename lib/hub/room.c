@@ -59,7 +59,10 @@ rill__room *rill__room_find(const rill__space *space, rill_str name) {
                                                : find(space->hub, space, name);
 }
 
-/* The history of a space with recovery is on where nothing else is said. */
+/*
+ * The history of a space with recovery is on where nothing else is said.
+ * What the store has no more is not shown from memory either.
+ */
 void rill__room_opts_of(const rill_hub *hub, const rill__space *space,
                         rill_str name, rill_room_opts *o) {
   const rill_limits *l = &hub->config.limits;
@@ -71,6 +74,8 @@ void rill__room_opts_of(const rill_hub *hub, const rill__space *space,
     o->history = l->history_count;
   if (o->history_ms == 0 || o->history_ms > l->history_ms)
     o->history_ms = l->history_ms;
+  if (o->durable && o->keep_ms > 0 && o->keep_ms < o->history_ms)
+    o->history_ms = (uint32_t)o->keep_ms;
   if (o->history_bytes == 0 || o->history_bytes > l->history_bytes)
     o->history_bytes = l->history_bytes;
 }

@@ -69,6 +69,12 @@ void rill__work_free(rill__work *w) {
   rill__free(&hub->alloc, w, w->size);
 }
 
+void rill__work_keep_ms(rill__work *w, uint64_t keep_ms) {
+  w->op.keep_ms = keep_ms;
+  if (keep_ms > 0 && w->hub->wall != NULL)
+    w->op.record.time_ms = w->hub->wall(w->hub->wall_arg);
+}
+
 void rill__work_submit(rill__work *w) {
   rill_hub *hub = w->hub;
 

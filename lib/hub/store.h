@@ -37,6 +37,8 @@ struct rill__work {
  */
 rill__work *rill__work_new(rill_hub *hub, rill_store_kind kind, rill_str name,
                            rill_str id, rill_str data, int *rv);
+/* A READ of what is no older than |keep_ms|; 0: of all that there is. */
+void rill__work_keep_ms(rill__work *work, uint64_t keep_ms);
 void rill__work_submit(rill__work *work);
 /* Makes the results the work's own; false: no memory. */
 bool rill__work_keep(rill__work *work);

@@ -136,18 +136,18 @@ static kept *copy_of(memory *m, const rill_record *r) {
   return k;
 }
 
-static void trim(memory *m, entry *e, const rill_store_op *op) {
+static bool oldest_aged(const entry *e, const rill_store_op *op) {
   uint64_t now = op->record.time_ms;
 
-  while (e->len > 1) {
-    const rill_record *r = &(*place(e, 0))->record;
-    if (!(op->keep_count > 0 && e->len > op->keep_count) &&
-        !(op->keep_bytes > 0 && e->bytes > op->keep_bytes) &&
-        !(op->keep_ms > 0 && now > op->keep_ms &&
-          r->time_ms < now - op->keep_ms))
-      break;
+  return op->keep_ms > 0 && now > op->keep_ms &&
+         (*place(e, 0))->record.time_ms < now - op->keep_ms;
+}
+
+static void trim(memory *m, entry *e, const rill_store_op *op) {
+  while (e->len > 1 && ((op->keep_count > 0 && e->len > op->keep_count) ||
+                        (op->keep_bytes > 0 && e->bytes > op->keep_bytes) ||
+                        oldest_aged(e, op)))
     drop_oldest(m, e);
-  }
 }
 
 static int append(memory *m, rill_store_op *op) {
@@ -213,6 +213,8 @@ static int read_log(memory *m, rill_store_op *op, rill_record **out) {
   op->first = op->last = 0;
   if (e == NULL)
     return 0;
+  while (e->len > 0 && oldest_aged(e, op))
+    drop_oldest(m, e);
   op->last = e->last;
   op->first = e->len > 0 ? number_of(e, 0) : e->last + 1;
   at = count_to(e, op->from, op->reverse);

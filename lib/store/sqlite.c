@@ -65,7 +65,8 @@ static const char *const text[RILL__SQL_COUNT] = {
     [RILL__SQL_READ] =
         COLUMNS "WHERE log = ?1 AND offset > ?2 ORDER BY offset LIMIT ?3",
     [RILL__SQL_READ_BACK] =
-        COLUMNS "WHERE log = ?1 AND offset < ?2 ORDER BY offset DESC LIMIT ?3",
+        COLUMNS "WHERE log = ?1 AND offset < ?2 AND offset >= ?4 "
+                "ORDER BY offset DESC LIMIT ?3",
     [RILL__SQL_SET] =
         "INSERT INTO \"values\" VALUES (?1, ?2, ?3) ON CONFLICT (name) "
         "DO UPDATE SET version = excluded.version, value = excluded.value",

@@ -63,7 +63,8 @@ typedef struct rill__db {
   const char *path;
   rill_sqlite_opts opts;
   bool in_memory;
-  sqlite3 *db; /* NULL: could not be opened again */
+  bool looks_only; /* a READ passes over what is too old */
+  sqlite3 *db;     /* NULL: could not be opened again */
   sqlite3_stmt *sql[RILL__SQL_COUNT];
   rill__log logs[RILL__SQLITE_LOGS];
   char epoch[RILL_STORE_EPOCH + 1];

@@ -13,7 +13,9 @@
  *                 system's own memory of the file may be wrong, so the
  *                 database is opened anew.
  *
- * What only reads saw what was not kept, and reads again.
+ * What only reads saw what was not kept, and reads again.  A READ may have
+ * let go of what is too old: by itself it passes over that without writing,
+ * so a disk that is full, or takes no more, can be read.
  */
 #include <time.h>
 
@@ -108,8 +110,11 @@ static int attempt(rill__db *db, rill_store_op *op, const rill_store_op *end,
 /* One by itself, after it has failed with others. */
 static void alone(rill__db *db, rill_store_op *op) {
   bool committing;
-  int rc = attempt(db, op, op->next, &committing);
+  int rc;
 
+  db->looks_only = reads_only(op);
+  rc = attempt(db, op, op->next, &committing);
+  db->looks_only = false;
   if (rc == SQLITE_OK)
     return;
   look_after(db, rc);

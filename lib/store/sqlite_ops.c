@@ -64,48 +64,58 @@ static int insert(rill__db *db, const rill__log *log, const rill_record *r) {
   return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
-/* Must the oldest of |log|, of that time, go? */
-static bool too_many(const rill_store_op *op, const rill__log *log,
-                     uint64_t oldest_ms) {
-  if (log->count <= 1)
-    return false;
-  return (op->keep_count > 0 && log->count > op->keep_count) ||
-         (op->keep_bytes > 0 && log->bytes > op->keep_bytes) ||
-         (op->keep_ms > 0 && op->record.time_ms > oldest_ms &&
-          op->record.time_ms - oldest_ms > op->keep_ms);
+/* Must the oldest of |log| go? */
+static bool must_go(const rill_store_op *op, const rill__log *log) {
+  bool aged = op->keep_ms > 0 && op->record.time_ms > log->oldest_ms &&
+              op->record.time_ms - log->oldest_ms > op->keep_ms;
+
+  if (op->kind == RILL_STORE_READ)
+    return log->count > 0 && aged;
+  return log->count > 1 &&
+         ((op->keep_count > 0 && log->count > op->keep_count) ||
+          (op->keep_bytes > 0 && log->bytes > op->keep_bytes) || aged);
 }
 
-static int trim(rill__db *db, const rill_store_op *op, rill__log *log) {
+/* Makes |log|, a copy, what it is without those that must go. */
+static int pass_over(rill__db *db, const rill_store_op *op, rill__log *log) {
   const rill__sql q = RILL__SQL_OLDEST;
   int rc;
 
-  if (!too_many(op, log, log->oldest_ms))
+  if (!must_go(op, log))
     return SQLITE_OK;
   sqlite3_bind_int64(db->sql[q], 1, log->id);
   while ((rc = sqlite3_step(db->sql[q])) == SQLITE_ROW) {
     log->first = rill__db_u64(db, q, 0);
     log->oldest_ms = rill__db_u64(db, q, 1);
-    if (!too_many(op, log, log->oldest_ms))
+    if (!must_go(op, log))
       break;
     log->count--;
     log->bytes -= rill__db_u64(db, q, 2);
   }
-  if (rc == SQLITE_DONE) /* fewer than the log says */
-    rc = SQLITE_CORRUPT;
-  if (rc != SQLITE_ROW)
-    rill__db_failed(db, rc);
-  sqlite3_reset(db->sql[q]);
-  if (rc != SQLITE_ROW)
-    return rc;
-  sqlite3_bind_int64(db->sql[RILL__SQL_TRIM], 1, log->id);
-  rill__db_bind_u64(db, RILL__SQL_TRIM, 2, log->first);
-  return rill__db_run(db, RILL__SQL_TRIM);
+  if (rc == (log->count > 0 ? SQLITE_DONE : SQLITE_ROW))
+    rc = SQLITE_CORRUPT; /* fewer than the log says, or more */
+  if (log->count == 0)
+    log->first = log->last + 1;
+  return rill__db_end(db, q, rc);
+}
+
+/* Lets go of what |left| has no more. */
+static int let_go(rill__db *db, rill__log *log, const rill__log *left) {
+  const rill__sql q = RILL__SQL_TRIM;
+
+  if (left->first == log->first)
+    return SQLITE_OK;
+  *log = *left;
+  log->changed = true;
+  sqlite3_bind_int64(db->sql[q], 1, log->id);
+  rill__db_bind_u64(db, q, 2, log->first);
+  return rill__db_run(db, q);
 }
 
 static int append(rill__db *db, rill_store_op *op) {
   const rill_record *r = &op->record;
   uint64_t there;
-  rill__log *log;
+  rill__log *log, left;
   int rc;
 
   if (r->time_ms > INT64_MAX)
@@ -137,7 +147,9 @@ static int append(rill__db *db, rill_store_op *op) {
     log->first = log->last;
     log->oldest_ms = r->time_ms;
   }
-  return trim(db, op, log);
+  left = *log;
+  rc = pass_over(db, op, &left);
+  return rc == SQLITE_OK ? let_go(db, log, &left) : rc;
 }
 
 /* The oldest of |log| is another one now. */
@@ -269,22 +281,33 @@ static rows *rows_new(rill_store_op *op) {
 
 static int read_log(rill__db *db, rill_store_op *op) {
   const rill__sql q = op->reverse ? RILL__SQL_READ_BACK : RILL__SQL_READ;
-  rill__log *log;
+  uint64_t from = op->from;
+  rill__log *log, left;
   rows *out;
   int rc = rill__log_find(db, op->name, &log);
 
   if (rc != SQLITE_OK || log == NULL)
     return rc;
-  op->first = log->first;
-  op->last = log->last;
+  left = *log;
+  rc = pass_over(db, op, &left);
+  if (rc == SQLITE_OK && !db->looks_only)
+    rc = let_go(db, log, &left);
+  if (rc != SQLITE_OK)
+    return rc;
+  op->first = left.first;
+  op->last = left.last;
   if (op->limit == 0)
     return SQLITE_OK;
+  if (!op->reverse && from < op->first)
+    from = op->first - 1;
   out = rows_new(op);
   if (out == NULL)
     return SQLITE_NOMEM;
   sqlite3_bind_int64(db->sql[q], 1, log->id);
-  rill__db_bind_u64(db, q, 2, op->from);
+  rill__db_bind_u64(db, q, 2, from);
   rill__db_bind_u64(db, q, 3, op->limit);
+  if (op->reverse)
+    rill__db_bind_u64(db, q, 4, op->first);
   while ((rc = sqlite3_step(db->sql[q])) == SQLITE_ROW)
     if (!keep_row(db, out, q)) {
       rc = SQLITE_NOMEM;

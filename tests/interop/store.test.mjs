@@ -178,6 +178,7 @@ for (const kind of ['socketio', 'json'])
           await ann.ask('chat:message', {room: 'aged', text});
         assert.deepEqual(await kept('aged'), [1, 3]);
         await sleep(600);
+        assert.deepEqual(await kept('aged'), [4, 3]); // none, and on from 4
         await ann.ask('chat:message', {room: 'aged', text: '4'});
         assert.deepEqual(await kept('aged'), [4, 4]);
         await ann.join('light');

@@ -91,6 +91,10 @@ uint64_t shelf_number(const shelf_log *log, const char *id, uint64_t above) {
   return 0;
 }
 
+static bool too_old(const shelf_record *r, const rill_store_op *op) {
+  return op->keep_ms > 0 && r->time_ms + op->keep_ms < op->record.time_ms;
+}
+
 static void trim(shelf_log *l, const rill_store_op *op) {
   uint64_t kept = 0, bytes = 0, from = l->n + 1;
 
@@ -100,10 +104,9 @@ static void trim(shelf_log *l, const rill_store_op *op) {
       continue;
     kept++;
     bytes += r->len;
-    if (at < l->n && ((op->keep_count > 0 && kept > op->keep_count) ||
-                      (op->keep_bytes > 0 && bytes > op->keep_bytes) ||
-                      (op->keep_ms > 0 &&
-                       r->time_ms + op->keep_ms < op->record.time_ms)))
+    if (at < l->n &&
+        ((op->keep_count > 0 && kept > op->keep_count) ||
+         (op->keep_bytes > 0 && bytes > op->keep_bytes) || too_old(r, op)))
       break;
     from = at;
   }
@@ -141,12 +144,14 @@ static int append(shelf *s, rill_store_op *op) {
 }
 
 static int read_log(shelf *s, rill_store_op *op) {
-  const shelf_log *l = log_of(s, op->name);
-  uint64_t first = l->first, at;
+  shelf_log *l = log_of(s, op->name);
+  uint64_t first, at;
   size_t n = 0;
 
-  while (first <= l->n && l->v[first - 1].removed)
-    first++;
+  while (l->first <= l->n &&
+         (l->v[l->first - 1].removed || too_old(&l->v[l->first - 1], op)))
+    l->first++;
+  first = l->first;
   op->first = l->n > 0 ? first : 0;
   op->last = l->n;
   s->read = realloc(s->read, (op->limit + 1) * sizeof *s->read);

@@ -404,6 +404,73 @@ static void test_publish_who_returns_gets_the_rest(void **state) {
                       "\"recovered\":false,\"id\":1}");
 }
 
+static uint64_t wall_ms;
+
+static uint64_t wall(void *arg) {
+  (void)arg;
+  return wall_ms;
+}
+
+/* With somebody in the room, whose history is in memory too, and without. */
+static void test_publish_what_is_too_old_is_not_read(void **state) {
+  pair *p = *state;
+
+  for (int there = 0; there < 2; there++) {
+    end *e, *f = NULL;
+    p->config.wall = wall;
+    wall_ms = 1000000;
+    keeping(p, (rill_room_opts){.durable = true, .keep_ms = 500});
+    if (there == 1)
+      f = member(p, "h");
+    e = talk_json(p);
+    for (int i = 1; i <= 3; i++) {
+      publish(p, "h", "0", NULL);
+      pair_pass(p, 100 * RILL_MSEC);
+      wall_ms += 100;
+    }
+    assert_string_equal(past(p, NULL, 0, 0, 0), "0 [1,3] 1[0] 2[0] 3[0]");
+    pair_pass(p, 1 * RILL_SEC);
+    wall_ms += 1000;
+    assert_string_equal(past(p, NULL, 0, 0, 0), "0 [4,3]");
+    assert_string_equal(past(p, NULL, 0, 9, 0), "0 [4,3]");
+    assert_string_equal(returns(p, NULL, e, 0, NULL),
+                        "{\"joined\":\"h\",\"at\":3,\"epoch\":\"EPOCH.0\","
+                        "\"recovered\":false,\"gap\":[1,3],\"id\":1}");
+    publish(p, "h", "4", NULL); /* and numbers go on */
+    pair_pass(p, 0);
+    assert_non_null(strstr(said(e), "\"args\":[4],\"room\":\"h\",\"at\":4"));
+    if (f != NULL)
+      assert_non_null(strstr(said(f), "\"at\":4"));
+    assert_string_equal(past(p, NULL, 0, 0, 0), "0 [4,4] 4[4]");
+    pair_reset(p);
+  }
+}
+
+/* Who comes into a room that has been asleep reads what is not too old. */
+static void test_publish_who_returns_late_gets_the_newest(void **state) {
+  pair *p = *state;
+  end *e;
+
+  p->config.wall = wall;
+  wall_ms = 1000000;
+  p->config.limits.history_ms = 1;
+  keeping(p, (rill_room_opts){.durable = true, .keep_ms = 500});
+  e = talk_json(p);
+  for (int i = 1; i <= 3; i++) {
+    publish(p, "h", "0", NULL);
+    pair_pass(p, 200 * RILL_MSEC);
+    wall_ms += 200;
+  }
+  pair_pass(p, 1 * RILL_SEC);
+  assert_string_equal(returns(p, NULL, e, 0, NULL),
+                      "{\"event\":\"n\",\"args\":[0],\"room\":\"h\",\"at\":2,"
+                      "\"offset\":\"EPOCH-0\"}\n"
+                      "{\"event\":\"n\",\"args\":[0],\"room\":\"h\",\"at\":3,"
+                      "\"offset\":\"EPOCH-0\"}\n"
+                      "{\"joined\":\"h\",\"at\":3,\"epoch\":\"EPOCH.0\","
+                      "\"recovered\":false,\"gap\":[1,1],\"id\":1}");
+}
+
 /* What is published while the store reads is heard once, behind the rest. */
 static void test_publish_while_somebody_returns(void **state) {
   pair *p = *state;
@@ -541,6 +608,8 @@ int main(void) {
       PAIR_TEST(test_publish_event_answers_when_safe),
       PAIR_TEST(test_publish_history_is_read_back),
       PAIR_TEST(test_publish_who_returns_gets_the_rest),
+      PAIR_TEST(test_publish_what_is_too_old_is_not_read),
+      PAIR_TEST(test_publish_who_returns_late_gets_the_newest),
       PAIR_TEST(test_publish_while_somebody_returns),
       PAIR_TEST(test_publish_ring_numbers_have_an_epoch),
       PAIR_TEST(test_publish_room_events),

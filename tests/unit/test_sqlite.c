@@ -1,5 +1,6 @@
 /* The SQLite store: operations, the schema, opening, the end. */
 #include "sqlite_rig.h"
+#include "store_aging.h"
 
 static int setup(void **state) {
   static rig r;
@@ -220,6 +221,33 @@ static void test_sqlite_trims_by_age(void **state) {
   TOOK(read_of("room", 4, 9), "5=e 6=f | 2-6");
   do_ok(r, at(keep(append_of("room", "", "g", 7), 0, 1, 0), 199999));
   TOOK(read_of("room", 0, 9), "7=g | 7-7");
+}
+
+static uint64_t aging_append(void *arg, const char *data, uint64_t time_ms) {
+  return (uint64_t)put(arg, "room", data, data, time_ms);
+}
+
+static const char *aging_read(void *arg, uint64_t from, bool reverse,
+                              uint64_t keep_ms, uint64_t time_ms) {
+  job j = at(keep(read_of("room", from, 2), 0, keep_ms, 0), time_ms);
+
+  j.op.reverse = reverse;
+  return took(arg, j);
+}
+
+static void test_sqlite_what_is_too_old_is_not_read(void **state) {
+  rig *r = *state;
+
+  rig_open(r, NULL);
+  store_ages(&(store_hands){r, aging_append, aging_read});
+  rig_reopen(r);
+  TOOK(read_of("room", 0, 9), "7=g | 7-7");
+  assert_int_equal(put(r, "room", "a", "again", 3000), 8);
+  TOOK(at(keep(read_of("room", 0, 9), 0, 1, 0), 4000), "| 9-8");
+  rig_shut(r);
+  assert_int_equal(rig_sql(r, "SELECT count(*) FROM records"), 0);
+  assert_int_equal(
+      rig_sql(r, "SELECT first * 1000 + count * 10 + bytes FROM logs"), 9000);
 }
 
 static void test_sqlite_trims_many_at_once(void **state) {
@@ -841,6 +869,7 @@ int main(void) {
       TEST(test_sqlite_trims_by_count),
       TEST(test_sqlite_trims_by_bytes),
       TEST(test_sqlite_trims_by_age),
+      TEST(test_sqlite_what_is_too_old_is_not_read),
       TEST(test_sqlite_trims_many_at_once),
       TEST(test_sqlite_removes),
       TEST(test_sqlite_values),

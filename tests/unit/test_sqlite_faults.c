@@ -174,6 +174,105 @@ static void test_sqlite_faults_a_full_disk(void **state) {
   assert_string_equal(room(r), "a x ");
 }
 
+/* What is too old, and what is not, in "aged"; read as it is at 1300. */
+static void age(rig *r) {
+  static const uint64_t times[] = {1000, 1001, 1250};
+
+  for (size_t i = 0; i < 3; i++) {
+    job j = append_of("aged", "", "x", times[i]);
+    MUST(rig_do(r, &j) == 0);
+    job_free(&j);
+  }
+}
+
+static job aged_read(void) {
+  job j = read_of("aged", 0, 9);
+
+  j.op.keep_ms = 100;
+  j.op.record.time_ms = 1300;
+  return j;
+}
+
+static void shows_the_newest(job *j) {
+  MUST(j->op.first == 3 && j->op.last == 3);
+  MUST(j->nrecords == 1 && j->records[0].offset == 3);
+  job_free(j);
+}
+
+/* How many records of it the file has, where the log's row says the same. */
+static int64_t aged_rows(rig *r) {
+  return rig_sql(r, "PRAGMA locking_mode=EXCLUSIVE;" /* as the store */
+                    "SELECT iif(count = n AND bytes = n AND first = 4 - n, n, "
+                    "-1) FROM logs, (SELECT count(*) AS n FROM records)");
+}
+
+/* What should go cannot, and is not shown; later it goes. */
+static void test_sqlite_faults_a_full_disk_is_read(void **state) {
+  rig *r = *state;
+
+  rig_open(r, NULL);
+  age(r);
+  for (int i = 0; i < 4; i++) {
+    job back = aged_read(), ends = aged_read(), all = read_of("aged", 0, 9);
+    back.op.reverse = true;
+    back.op.from = UINT64_MAX;
+    ends.op.limit = 0;
+    /* where writing fails for another reason, it is opened again before */
+    faults_set(FAULT_WRITE, 1, i < 2, i < 2 ? SQLITE_FULL : 0);
+    MUST(rig_do(r, &back) == 0);
+    assert_true(faults.hits > 0);
+    if (i < 2)
+      MUST(rig_do(r, &ends) == 0 && ends.op.first == 3 && ends.op.last == 3);
+    faults_none();
+    shows_the_newest(&back);
+    MUST(rig_do(r, &all) == 0 && all.nrecords == 3 && all.op.first == 1);
+    job_free(&all);
+  }
+  rig_shut(r);
+  assert_int_equal(aged_rows(r), 3);
+  rig_open(r, NULL);
+  for (int i = 0; i < 2; i++) {
+    job j = aged_read();
+    MUST(rig_do(r, &j) == 0);
+    shows_the_newest(&j);
+  }
+  rig_shut(r);
+  assert_int_equal(aged_rows(r), 1);
+}
+
+/* Every call to the disk fails in turn while a reading lets go. */
+static void test_sqlite_faults_while_a_reading_trims(void **state) {
+  rig *r = *state;
+  rill_sqlite_opts opts = {.busy_ms = 1};
+  int told = 0;
+
+  for (int lasting = 0; lasting < 2; lasting++)
+    for (int at = 1, hits = 1; hits > 0; at++) {
+      job j = aged_read(), again = aged_read();
+      int64_t rows;
+      rig_open(r, &opts);
+      age(r);
+      rig_shut(r);
+      rig_open(r, &opts);
+      faults_set(FAULT_ANY, at, lasting, 0);
+      MUST(rig_do(r, &j) == 0 || j.op.status == RILL_ERR_IO);
+      hits = faults.hits;
+      faults_none();
+      if (j.op.status == 0)
+        shows_the_newest(&j);
+      told += hits > 0 && j.op.status == 0;
+      rig_shut(r);
+      rows = aged_rows(r);
+      MUST(rows == 3 || rows == 1);
+      rig_open(r, &opts);
+      MUST(rig_do(r, &again) == 0);
+      shows_the_newest(&again);
+      rig_shut(r);
+      unlink(r->path);
+    }
+  assert_true(told > 0); /* it was read again */
+}
+
 /* One that does not fit takes none of its batch with it. */
 static void test_sqlite_faults_one_that_does_not_fit(void **state) {
   rig *r = *state;
@@ -634,6 +733,8 @@ int main(void) {
       TEST(test_sqlite_faults_a_disk_that_is_gone),
       TEST(test_sqlite_faults_a_file_that_was_changed),
       TEST(test_sqlite_faults_a_full_disk),
+      TEST(test_sqlite_faults_a_full_disk_is_read),
+      TEST(test_sqlite_faults_while_a_reading_trims),
       TEST(test_sqlite_faults_one_that_does_not_fit),
       TEST(test_sqlite_faults_reads_that_fail),
       TEST(test_sqlite_faults_a_post_that_fails),
