@@ -1,7 +1,7 @@
 /*
  * store_bench.c - durable appends per second, beside a bare SQLite loop.
  *
- *   store_bench [SECONDS [ROUNDS [DIRECTORY]]]
+ *   store_bench [--json] [SECONDS [ROUNDS [DIRECTORY]]]
  *
  * For 1, 16 and 128 in flight, and by turns so that both meet the same disk:
  *
@@ -12,8 +12,10 @@
  *   store  a hub with as many appends in flight, each with an id; one that is
  *          completed is submitted again in the turn after.
  *
- * Prints the medians and the median of the ratios of the rounds.  Linked
- * with --wrap=rill_store_complete, as tests/unit/test_sqlite.c is.
+ * Prints the medians and the median of the ratios of the rounds, as a table
+ * or one line of JSON.  What is not in the database afterwards has not been
+ * written: then there is no figure.  Linked with
+ * --wrap=rill_store_complete, as tests/unit/test_sqlite.c is.
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -27,7 +29,7 @@
 #include <rill/sqlite.h>
 #include <sqlite3.h>
 
-enum { MOST = 128, DATA = 120, ID = 16, ROUNDS = 64 };
+enum { MOST = 128, DATA = 120, ID = 16, ROUNDS = 64, WAIT_SECONDS = 20 };
 
 typedef struct job {
   rill_store_op op;
@@ -108,6 +110,38 @@ static void submit(job *j) {
   b.store->submit(b.store, &j->op);
 }
 
+/* Until the store has something for the hub. */
+static void sleep_until_woken(void) {
+  struct timespec end;
+  int rv = 0;
+
+  clock_gettime(CLOCK_REALTIME, &end);
+  end.tv_sec += WAIT_SECONDS;
+  pthread_mutex_lock(&b.lock);
+  while (!b.woken && rv == 0)
+    rv = pthread_cond_timedwait(&b.cond, &b.lock, &end);
+  must(b.woken, "the store does not answer");
+  b.woken = false;
+  pthread_mutex_unlock(&b.lock);
+}
+
+/* How many records lie in the database; no two have the same id. */
+static uint64_t written(void) {
+  sqlite3 *db = NULL;
+  sqlite3_stmt *stmt = NULL;
+  uint64_t n;
+
+  must(sqlite3_open_v2(b.path, &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK &&
+           sqlite3_prepare_v2(db, "SELECT count(*) FROM records", -1, &stmt,
+                              NULL) == SQLITE_OK &&
+           sqlite3_step(stmt) == SQLITE_ROW,
+       sqlite3_errmsg(db));
+  n = (uint64_t)sqlite3_column_int64(stmt, 0);
+  sqlite3_finalize(stmt);
+  sqlite3_close(db);
+  return n;
+}
+
 /* Appends per second; *used: CPU time per append, in us. */
 static double run_store(size_t flight, double seconds, double *used,
                         rill_sqlite_stats *stats) {
@@ -115,6 +149,7 @@ static double run_store(size_t flight, double seconds, double *used,
   char error[160];
   rill_hub *hub = NULL;
   rill_time tick = 0;
+  uint64_t there;
   double from, end, took, cpu_from;
 
   forget();
@@ -130,11 +165,7 @@ static double run_store(size_t flight, double seconds, double *used,
   from = now();
   end = from + seconds;
   while (now() < end) {
-    pthread_mutex_lock(&b.lock);
-    while (!b.woken)
-      pthread_cond_wait(&b.cond, &b.lock);
-    b.woken = false;
-    pthread_mutex_unlock(&b.lock);
+    sleep_until_woken();
     rill_tick(hub, ++tick);
     for (size_t i = 0; i < b.nback; i++)
       submit(b.back[i]);
@@ -145,6 +176,9 @@ static double run_store(size_t flight, double seconds, double *used,
   rill_sqlite_stats_read(b.store, stats);
   b.store->free(b.store);
   rill_hub_free(hub);
+  there = written();
+  must(b.completed > 0 && there >= b.completed && there <= b.submitted,
+       "what was said to be written is not there");
   return (double)b.completed / took;
 }
 
@@ -216,6 +250,7 @@ static double run_bare(size_t flight, double seconds, double *used) {
   sqlite3_finalize(save);
   sqlite3_finalize(insert);
   sqlite3_close(db);
+  must(n > 0 && written() == (uint64_t)n, "the loop has not written all");
   return (double)n / took;
 }
 
@@ -229,35 +264,76 @@ static double median(double *v, size_t n) {
   return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 
+typedef struct result {
+  size_t flight;
+  double bare, store, ratio, least; /* per second */
+  double cpu_bare, cpu_store;       /* us */
+  double per_commit;
+} result;
+
+static void measure(result *r, size_t rounds, double seconds) {
+  double bare[ROUNDS], store[ROUNDS], ratio[ROUNDS];
+  double cpu_bare[ROUNDS], cpu_store[ROUNDS];
+  rill_sqlite_stats stats = {0};
+
+  for (size_t i = 0; i < rounds; i++) {
+    bare[i] = run_bare(r->flight, seconds, &cpu_bare[i]);
+    store[i] = run_store(r->flight, seconds, &cpu_store[i], &stats);
+    ratio[i] = store[i] / bare[i];
+  }
+  r->bare = median(bare, rounds);
+  r->store = median(store, rounds);
+  r->ratio = median(ratio, rounds); /* and sorts them */
+  r->least = ratio[0];
+  r->cpu_bare = median(cpu_bare, rounds);
+  r->cpu_store = median(cpu_store, rounds);
+  r->per_commit = (double)stats.operations / (double)stats.transactions;
+}
+
+static void print(const result *r) {
+  printf("%9zu %8.0f %8.0f  %5.2f  (%5.2f)  %11.1f %5.1f  %10.1f\n", r->flight,
+         r->bare, r->store, r->ratio, r->least, r->cpu_bare, r->cpu_store,
+         r->per_commit);
+  fflush(stdout);
+}
+
+static void print_json(const result *r) {
+  printf("\"bare_%zu\":%.1f,\"store_%zu\":%.1f,\"ratio_%zu\":%.4f,"
+         "\"bare_us_%zu\":%.2f,\"store_us_%zu\":%.2f,"
+         "\"per_commit_%zu\":%.2f",
+         r->flight, r->bare, r->flight, r->store, r->flight, r->ratio,
+         r->flight, r->cpu_bare, r->flight, r->cpu_store, r->flight,
+         r->per_commit);
+}
+
 int main(int argc, char **argv) {
   static const size_t flights[] = {1, 16, 128};
-  double seconds = argc > 1 ? atof(argv[1]) : 1;
-  size_t rounds = argc > 2 ? (size_t)atoi(argv[2]) : 7;
+  bool json = argc > 1 && strcmp(argv[1], "--json") == 0;
+  char **arg = argv + json;
+  int args = argc - json;
+  double seconds = args > 1 ? atof(arg[1]) : 1;
+  size_t rounds = args > 2 ? (size_t)atoi(arg[2]) : 7;
   char dir[300];
 
   must(seconds > 0 && rounds > 0 && rounds <= ROUNDS, "1 to 64 rounds");
   snprintf(dir, sizeof dir, "%s/store-bench-XXXXXX",
-           argc > 3 ? argv[3] : "/tmp");
+           args > 3 ? arg[3] : "/tmp");
   must(mkdtemp(dir) != NULL, "no directory");
   snprintf(b.path, sizeof b.path, "%s/bench.db", dir);
   memset(data, 'd', sizeof data);
-  printf("in flight   bare/s  store/s  ratio  (least)  us CPU bare store  "
-         "per commit\n");
-  for (size_t f = 0; f < 3; f++) {
-    double bare[ROUNDS], store[ROUNDS], ratio[ROUNDS], middle;
-    double cpu_bare[ROUNDS], cpu_store[ROUNDS];
-    rill_sqlite_stats stats = {0};
-    for (size_t i = 0; i < rounds; i++) {
-      bare[i] = run_bare(flights[f], seconds, &cpu_bare[i]);
-      store[i] = run_store(flights[f], seconds, &cpu_store[i], &stats);
-      ratio[i] = store[i] / bare[i];
+  fputs(json ? "{"
+             : "in flight   bare/s  store/s  ratio  (least)  us CPU bare store"
+               "  per commit\n",
+        stdout);
+  for (size_t i = 0; i < sizeof flights / sizeof flights[0]; i++) {
+    result r = {.flight = flights[i]};
+    measure(&r, rounds, seconds);
+    if (!json) {
+      print(&r);
+      continue;
     }
-    middle = median(ratio, rounds); /* and sorts them */
-    printf("%9zu %8.0f %8.0f  %5.2f  (%5.2f)  %11.1f %5.1f  %10.1f\n",
-           flights[f], median(bare, rounds), median(store, rounds), middle,
-           ratio[0], median(cpu_bare, rounds), median(cpu_store, rounds),
-           (double)stats.operations / (double)stats.transactions);
-    fflush(stdout);
+    print_json(&r);
+    fputs(i + 1 < sizeof flights / sizeof flights[0] ? "," : "}\n", stdout);
   }
   forget();
   rmdir(dir);
