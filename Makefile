@@ -237,7 +237,7 @@ fuzz-run: $(patsubst %,$(B)/tests/fuzz/fuzz_%,$(FUZZ))
 LOAD := $(call objects,tests/bench/load*.c) $(B)/tests/bench/accept.o
 LWS := $(shell pkg-config --exists libwebsockets 2>/dev/null && echo yes)
 BENCH := $(patsubst %,$(B)/tests/bench/%,bare load micro_ws sio_server \
-  store_bench \
+  store_bench crowd \
   $(if $(LWS),lws_peer))
 $(B)/tests/bench/bare: $(B)/tests/bench/bare.o $(B)/tests/bench/accept.o
 	$(call say,LD,$@) $(LINK) -o $@ $^
@@ -250,6 +250,9 @@ $(B)/tests/bench/sio_server: $(B)/tests/bench/sio_server.o $(STATIC)
 $(B)/tests/bench/store_bench: $(B)/tests/bench/store_bench.o $(WITH_SQLITE) \
   $(STATIC)
 	$(call say,LD,$@) $(LINK) -Wl,--wrap=rill_store_complete -o $@ $^ $(SQLITE_LIBS) $(CORE_LIBS) -pthread
+$(B)/tests/bench/crowd: $(call objects,tests/bench/crowd*.c) $(WITH_SQLITE) \
+  $(STATIC)
+	$(call say,LD,$@) $(LINK) -o $@ $^ $(SQLITE_LIBS) $(CORE_LIBS) -pthread
 $(B)/tests/bench/lws_peer: $(B)/tests/bench/lws_peer.o
 	$(call say,LD,$@) $(LINK) -o $@ $^ -lwebsockets
 bench: all $(BENCH)
