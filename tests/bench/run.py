@@ -5,6 +5,7 @@ The server has one core, the load generator another.  The figure that counts
 is the server's CPU time per operation: unlike the rate it does not depend on
 how busy the generator is, and little on what else runs.  Servers alternate,
 so that a bad minute of the machine hits all of them; medians are compared.
+Then come the works that need no sockets (inside.py).
 """
 import argparse
 import json
@@ -18,15 +19,19 @@ import subprocess
 import sys
 import time
 
+import inside
+from machine import QUIET, Others
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 MAX_MESSAGE = 2 * 1024 * 1024
 GOAL = 0.90
-QUIET = 0.1  # share of one core that others may take in a run
 SOCKETIO_GOAL = 20  # times the rate per core of npm's socket.io
 IDLE_GOAL = 400  # bytes of user memory per idle connection
 SOCKETIO_IDLE_GOAL = 2048
 START_SECONDS = 10
 LOAD_SECONDS = 180  # what one run may take beyond its measured time
+IDLE_CONNS, QUICK_CONNS = 20000, 4000
+IDLE_SECONDS = 0.0006  # that each of them takes
 ALL = ["bare", "rill", "ws", "lws", "sio"]
 WEBSOCKET = ["bare", "rill", "ws", "lws"]
 
@@ -167,31 +172,12 @@ class Bench:
         port = free_port()
         process = self.start(server, port, row)
         try:
-            before = machine_busy(), used(process.pid)
+            others = Others(process.pid)
             result = self.load(server, process.pid, port, row)
-            busy, own = machine_busy(), used(process.pid)
+            result["others"] = others.share()
         finally:
             stop(process)
-        result["others"] = max(0.0, busy[0] - before[0][0]
-                               - (own - before[1])) / (busy[1] - before[0][1])
         return result
-
-
-def used(pid):
-    """CPU seconds of the server and of all generators so far."""
-    with open(f"/proc/{pid}/stat") as f:
-        ticks = sum(map(int, f.read().rsplit(")", 1)[1].split()[11:13]))
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return (ticks / os.sysconf("SC_CLK_TCK") + children.ru_utime
-            + children.ru_stime)
-
-
-def machine_busy():
-    """CPU seconds that are not idle, of all cores, and the time."""
-    with open("/proc/stat") as f:
-        ticks = list(map(int, f.readline().split()[1:9]))
-    busy = sum(ticks) - ticks[3] - ticks[4]
-    return busy / os.sysconf("SC_CLK_TCK"), time.monotonic()
 
 
 def free_port():
@@ -223,8 +209,8 @@ def short(value):
 
 
 class Results:
-    def __init__(self, servers):
-        self.servers = servers
+    def __init__(self, servers, works):
+        self.servers, self.works = servers, works
         self.runs = {}  # (row key, server) -> results
         self.failures = []
 
@@ -264,6 +250,8 @@ class Results:
         return " ".join(cells)
 
     def table(self, table_rows):
+        if not table_rows:
+            return
         head = [f"{'':36}"] + [f"{s:>12}" for s in self.servers]
         head += [f"{s + '/rill':>9}" for s in self.servers if s != "rill"]
         head += [f"{s + '/s':>8}" for s in self.servers]
@@ -275,6 +263,8 @@ class Results:
             print(self.line(row))
 
     def spread(self, table_rows):
+        if not table_rows:
+            return
         print("\nLowest and highest, and what else ran (share of one core)")
         for row in table_rows:
             cells = [f"{row.title:36}"]
@@ -292,6 +282,7 @@ class Results:
     def busy(self):
         """How many of the runs others have disturbed."""
         runs = [r for results in self.runs.values() for r in results]
+        runs += [line for work in self.works for line in work.lines]
         return sum(r["others"] > QUIET for r in runs), len(runs)
 
     def missed(self, table_rows):
@@ -301,14 +292,21 @@ class Results:
             miss = row.miss(self)
             if miss:
                 words.append(f"{row.title}: {miss}")
-        return words
+        return words + [w for work in self.works for w in work.missed()]
+
+    def save(self, path):
+        runs = {f"{k[0]} {k[1]}": v for k, v in self.runs.items()}
+        runs.update((work.key, work.lines) for work in self.works)
+        with open(path, "w") as f:
+            json.dump(runs, f, indent=1)
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default="build")
     parser.add_argument("--quick", action="store_true",
-                        help="one run of one second each: a smoke test")
+                        help="one run of one second each, fewer idle "
+                             "connections: a smoke test")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--peer-repeat", type=int,
                         help="of ws, lws, sio; default half of --repeat")
@@ -326,13 +324,29 @@ def parse():
     return options
 
 
+def repeats(server, row, options):
+    if row.idle:
+        return 1
+    return (options.repeat if server in ("bare", "rill")
+            else min(options.peer_repeat, options.repeat))
+
+
+def expect(results, table_rows, options):
+    """Says how long all of it will take; starting and stopping included."""
+    runs = [(row, repeats(server, row, options)) for row in table_rows
+            for server in results.servers if server in row.servers]
+    seconds = sum(row.args[1] * IDLE_SECONDS if row.idle
+                  else n * (options.seconds + 0.8) for row, n in runs)
+    seconds += sum(options.repeat * work.seconds for work in results.works)
+    print(f"{sum(n for _, n in runs)} runs of servers, and "
+          f"{options.repeat * len(results.works)} without: about "
+          f"{seconds / 60:.0f} min", flush=True)
+
+
 def measure(bench, results, row, options):
-    repeats = 1 if row.idle else options.repeat
-    for i in range(repeats):
+    for i in range(options.repeat):
         for server in results.servers:
-            if server not in row.servers or (
-                    server not in ("bare", "rill")
-                    and i >= options.peer_repeat):
+            if server not in row.servers or i >= repeats(server, row, options):
                 continue
             try:
                 results.add(row, server, bench.run(server, row))
@@ -342,27 +356,35 @@ def measure(bench, results, row, options):
     print(results.line(row), flush=True)
 
 
-def main():
-    options = parse()
-    bench = Bench(options)
-    wanted = options.servers.split(",") if options.servers else ALL
-    servers = [s for s in wanted if bench.available(s)]
-    for server in set(wanted) - set(servers):
+def measure_work(bench, results, work, options):
+    for _ in range(options.repeat):
+        try:
+            work.run(bench)
+        except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
+            results.failures.append(f"{work.key}: {error}")
+    for row in work.rows():
+        print(row, flush=True)
+
+
+def wanted_of(options, bench):
+    """The rows, the servers and the works that are asked for and there."""
+    asked = options.servers.split(",") if options.servers else ALL
+    servers = [s for s in asked if bench.available(s)]
+    for server in set(asked) - set(servers):
         print(f"{server}: not there, left out")
-    if not os.access(os.path.join(bench.bin, "load"), os.X_OK):
-        sys.exit(f"no {bench.bin}/load")
-    if not bench.pinned:
-        print("one core only: server and generator share it")
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    table_rows = [r for r in rows(min(20000, limit - 100))
-                  if not options.rows or r.key in options.rows.split(",")]
-    results = Results(servers)
-    for row in table_rows:
-        measure(bench, results, row, options)
-    results.table(table_rows)
-    results.spread(table_rows)
+    held = QUICK_CONNS if options.quick else IDLE_CONNS
+    works = inside.works(bench) if "rill" in servers else []
+    keys = options.rows.split(",") if options.rows else None
+    return ([r for r in rows(min(held, limit - 100))
+             if not keys or r.key in keys], servers,
+            [w for w in works if not keys or w.key in keys])
+
+
+def judge(results, table_rows):
+    """Says what is short of its goal; returns whether anything is."""
     missed = results.missed(table_rows)
-    if "rill" in servers:
+    if "rill" in results.servers:
         print("\nShort of the goals: "
               + ("; ".join(missed) if missed else "none"))
     disturbed, total = results.busy()
@@ -372,9 +394,28 @@ def main():
               "machine before judging")
     for failure in results.failures:
         print("FAILED", failure)
-    with open(os.path.join(bench.bin, "results.json"), "w") as f:
-        json.dump({f"{k[0]} {k[1]}": v for k, v in results.runs.items()}, f,
-                  indent=1)
+    return bool(missed)
+
+
+def main():
+    options = parse()
+    bench = Bench(options)
+    if not os.access(os.path.join(bench.bin, "load"), os.X_OK):
+        sys.exit(f"no {bench.bin}/load")
+    if not bench.pinned:
+        print("one core only: server and generator share it")
+    table_rows, servers, works = wanted_of(options, bench)
+    results = Results(servers, works)
+    expect(results, table_rows, options)
+    for row in table_rows:
+        measure(bench, results, row, options)
+    for work in works:
+        measure_work(bench, results, work, options)
+    results.table(table_rows)
+    inside.table(works)
+    results.spread(table_rows)
+    missed = judge(results, table_rows)
+    results.save(os.path.join(bench.bin, "results.json"))
     return bool(results.failures or (options.strict and missed))
 
 
