@@ -59,7 +59,8 @@ typedef struct rill_publish_opts {
  *
  * RILL_ERR_ARG    as rill_emit; |stamp| without an object; |id| too long
  * RILL_ERR_LIMIT  room_pending publications wait in that room, or
- *                 store_pending operations: tell the writer to slow down
+ *                 store_pending operations: tell the writer to slow down;
+ *                 or more than |attachments| bytes values
  * RILL_ERR_NOMEM  out of memory; nothing has been published
  * or the builder's error.  |ack| is answered in these cases too.
  */

@@ -379,6 +379,10 @@ static int publish(rill_hub *hub, rill_str room, rill_str name, rill_value args,
   if (rv == 0 &&
       (space == NULL || opts->id.len > hub->config.limits.name_bytes))
     rv = RILL_ERR_ARG;
+  if (rv == 0 && rill__bytes_in(args.node) > hub->config.limits.attachments) {
+    hub->metrics.limit_attachments++; /* as rill_emit: for all to hear it */
+    rv = RILL_ERR_LIMIT;
+  }
   p = rv == 0 ? publication_new(hub, space, room, opts) : NULL;
   if (p == NULL) {
     if (opts->ack != NULL)

@@ -36,6 +36,7 @@ static rill_builder *argument(pair *p, const char *json) {
 }
 
 static void begin(pair *p, bool durable, const char *json) {
+  p->config.limits.attachments = 255;
   talk_begin_bare(p);
   assert_int_equal(rill_room_events(p->hub, NULL), 0);
   assert_int_equal(

@@ -150,6 +150,32 @@ static void test_publish_done_is_sure_to_run(void **state) {
   assert_null(strstr((char *)e->text.data, "\"at\":3"));
 }
 
+/* Stock clients hang up on more, and some form may not exist. */
+static void test_publish_not_too_many_attachments(void **state) {
+  pair *p = *state;
+  const rill_str room = RILL_STR("h");
+
+  for (int durable = 0; durable < 2; durable++) {
+    end *e;
+    keeping(p, (rill_room_opts){.history = 10, .durable = durable == 1});
+    e = member(p, "h");
+    for (uint32_t n = 10; n < 400; n += n == 10 ? 1 : 289) {
+      rill_builder *b = rill_build(p->hub);
+      for (uint32_t i = 0; i < n; i++)
+        rill_put_bytes(b, "x", 1);
+      assert_int_equal(rill_publish(p->hub, room, "n", b, NULL),
+                       n > 10 ? RILL_ERR_LIMIT : 0);
+      pair_pass(p, 0);
+      assert_int_equal(strlen(said(e)) > 0, n == 10);
+    }
+    publish(p, "h", "1", NULL);
+    pair_pass(p, 0);
+    assert_non_null(strstr(said(e), "\"at\":2"));
+    assert_int_equal(pair_metrics(p).limit_attachments, 2);
+    pair_reset(p);
+  }
+}
+
 static void test_publish_same_id_once(void **state) {
   pair *p = *state;
   end *e;
@@ -601,6 +627,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       PAIR_TEST(test_publish_numbers_in_order),
       PAIR_TEST(test_publish_done_is_sure_to_run),
+      PAIR_TEST(test_publish_not_too_many_attachments),
       PAIR_TEST(test_publish_same_id_once),
       PAIR_TEST(test_publish_durable_is_stored_before_it_is_heard),
       PAIR_TEST(test_publish_store_failure_is_told_and_not_heard),
