@@ -36,7 +36,7 @@ static rill__room *keeper(const rill_hub *hub, const rill__space *space,
   rill__room *r = rill__room_find(space, name);
 
   if (r != NULL && r->publishing > 0 && r->count == 0 && r->ring == NULL &&
-      !rill__room_remembers(hub, name))
+      !rill__room_remembers(hub, name, true))
     return NULL;
   return r;
 }
@@ -47,7 +47,8 @@ static bool is_kept(rill_hub *hub, rill__space *space, const rill_to *to,
     return true;
   for (size_t i = 0; i < to->nrooms; i++) {
     rill__room *r = keeper(hub, space, to->rooms[i]);
-    if (r != NULL ? keeps(r, item) : rill__room_remembers(hub, to->rooms[i]))
+    if (r != NULL ? keeps(r, item)
+                  : rill__room_remembers(hub, to->rooms[i], item->number > 0))
       return true;
   }
   return false;
@@ -63,7 +64,8 @@ static void keep(keeping *k, const rill_to *to) {
   }
   for (size_t i = 0; i < to->nrooms; i++) {
     rill__room *r = keeper(hub, k->space, to->rooms[i]);
-    if (r == NULL && rill__room_remembers(hub, to->rooms[i]) &&
+    if (r == NULL &&
+        rill__room_remembers(hub, to->rooms[i], k->item->number > 0) &&
         rill__name_check(hub, to->rooms[i]) == 0)
       r = rill__room_make(hub, k->space, to->rooms[i]);
     if (r != NULL && keeps(r, k->item)) {

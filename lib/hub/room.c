@@ -131,8 +131,9 @@ static void room_free(rill_hub *hub, rill__room *r) {
   rill__free(&hub->alloc, r, sizeof *r + r->name_len);
 }
 
-bool rill__room_remembers(const rill_hub *hub, rill_str name) {
-  return opts_of(hub, name).history > 0;
+bool rill__room_remembers(const rill_hub *hub, rill_str name, bool published) {
+  const rill_room_opts opts = opts_of(hub, name);
+  return opts.history > 0 && (published || !opts.durable);
 }
 
 void rill__room_settle(rill_hub *hub, rill__room *r) {

@@ -45,8 +45,8 @@ rill__room *rill__room_make(rill_hub *hub, rill__space *space, rill_str name);
 /* The options that a room of that name has or would have. */
 void rill__room_opts_of(const rill_hub *hub, const rill__space *space,
                         rill_str name, rill_room_opts *out);
-/* Do the rules want history for a room of that name? */
-bool rill__room_remembers(const rill_hub *hub, rill_str name);
+/* Do the rules want history of such an event for a room of that name? */
+bool rill__room_remembers(const rill_hub *hub, rill_str name, bool published);
 /* Frees it where it has neither members nor history, and nothing to come. */
 void rill__room_settle(rill_hub *hub, rill__room *room);
 int rill__room_add(rill__peer *p, rill_str name);

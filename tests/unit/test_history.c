@@ -205,6 +205,18 @@ static void test_history_too_big_leaves_no_room_behind(void **state) {
   assert_string_equal(numbers(since(p, "/sse/h1", 0)), "false");
 }
 
+/* A durable room keeps what is published, so nothing of this. */
+static void test_history_of_emits_leaves_no_durable_room(void **state) {
+  pair *p = *state;
+  const rill_room_opts opts = {.history = 5, .durable = true};
+
+  talk_begin(p);
+  assert_int_equal(rill_room_defaults(p->hub, "d*", &opts), 0);
+  talk_emit(p, "d1", "n", "1");
+  pair_turn(p);
+  assert_int_equal(pair_metrics(p).rooms, 0);
+}
+
 static void test_history_of_several_rooms_is_one_story(void **state) {
   pair *p = *state;
   const rill_str both[] = {RILL_STR("ha"), RILL_STR("hb")};
@@ -717,6 +729,7 @@ int main(void) {
       PAIR_TEST(test_history_room_lives_on_without_members),
       PAIR_TEST(test_history_room_goes_with_its_last_member),
       PAIR_TEST(test_history_too_big_leaves_no_room_behind),
+      PAIR_TEST(test_history_of_emits_leaves_no_durable_room),
       PAIR_TEST(test_history_of_several_rooms_is_one_story),
       PAIR_TEST(test_history_total_is_limited),
       PAIR_TEST(test_history_before_the_first_conn),
