@@ -66,7 +66,6 @@ bool rill__batch_take(rill_hub *hub, rill__room *room, const rill__item *item) {
     h->entry = rill__entry_new(hub, &nobody_excepted, item);
   if (h == NULL || h->entry == NULL) {
     rill__free(&hub->alloc, h, sizeof *h);
-    rill__batch_flush(hub, room);
     return false;
   }
   h->uncompressed = item->uncompressed;

@@ -357,8 +357,12 @@ static int number(publication *p, rill__item *item, uint64_t *at) {
     return RILL_ERR_EXISTS;
   *at = room->last + 1;
   rv = hand_out(p, item, *at);
+  room = rill__room_find(p->space, room_of(p));
+  if (room == NULL)
+    return rv;
   if (rv == 0)
     room->last = *at;
+  rill__room_settle(p->hub, room); /* it may have been made, and keep nothing */
   return rv;
 }
 

@@ -150,6 +150,29 @@ static void test_publish_done_is_sure_to_run(void **state) {
   assert_null(strstr((char *)e->text.data, "\"at\":3"));
 }
 
+/* Into a room of nobody, which is made for what it keeps. */
+static void test_publish_without_memory_leaves_no_room(void **state) {
+  pair *p = *state;
+
+  for (uint32_t batch_ms = 0; batch_ms <= 20; batch_ms += 20) {
+    uint64_t i = 0, before, used;
+    do {
+      keeping(p, (rill_room_opts){.history = 10, .batch_ms = batch_ms});
+      talk_args(p, "1");
+      before = p->mem.calls;
+      p->mem.fail_at = before + ++i;
+      rill_publish(p->hub, rill_s("h"), "n", &p->hub->build, NULL);
+      used = p->mem.calls - before;
+      p->mem.fail_at = 0;
+      pair_pass(p, 30 * RILL_MSEC);
+      assert_int_equal(pair_metrics(p).rooms,
+                       pair_metrics(p).history_bytes > 0);
+      pair_reset(p);
+    } while (i <= used);
+    assert_true(i > 3);
+  }
+}
+
 /* Stock clients hang up on more, and some form may not exist. */
 static void test_publish_not_too_many_attachments(void **state) {
   pair *p = *state;
@@ -627,6 +650,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       PAIR_TEST(test_publish_numbers_in_order),
       PAIR_TEST(test_publish_done_is_sure_to_run),
+      PAIR_TEST(test_publish_without_memory_leaves_no_room),
       PAIR_TEST(test_publish_not_too_many_attachments),
       PAIR_TEST(test_publish_same_id_once),
       PAIR_TEST(test_publish_durable_is_stored_before_it_is_heard),
