@@ -90,6 +90,8 @@ static bool send_held(rill_hub *hub, rill__room *room, const held *h,
   rill__tape_clear(tape);
   if (!rill__entry_item(h->entry, tape, &item)) {
     hub->history_lost = ++hub->offset; /* whoever asks is told of a gap */
+    if (room->ring != NULL)
+      rill__ring_lose(hub, room->ring, hub->offset);
     return false;
   }
   item.uncompressed = h->uncompressed;

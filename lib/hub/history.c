@@ -86,6 +86,18 @@ static void keep(keeping *k, const rill_to *to) {
       keep_for_peer(k, p);
 }
 
+/* There is no memory for it: those who come back must hear of the gap. */
+static void lose(keeping *k, const rill_to *to) {
+  rill_hub *hub = k->hub;
+
+  hub->history_lost = hub->offset;
+  for (size_t i = 0; i < to->nrooms; i++) {
+    rill__room *r = rill__room_find(k->space, to->rooms[i]);
+    if (r != NULL && r->ring != NULL && keeps(r, k->item))
+      rill__ring_lose(hub, r->ring, hub->offset);
+  }
+}
+
 size_t rill__history_keep(rill_hub *hub, rill__space *space, const rill_to *to,
                           rill__item *item, char *text) {
   keeping k = {.hub = hub, .space = space, .item = item};
@@ -100,7 +112,7 @@ size_t rill__history_keep(rill_hub *hub, rill__space *space, const rill_to *to,
     keep(&k, to);
     rill__entry_unref(hub, k.entry);
   } else {
-    hub->history_lost = hub->offset;
+    lose(&k, to);
     item->kept = true; /* who has it comes again behind the gap */
   }
   return rill__offset_write(hub, hub->offset, text);

@@ -57,6 +57,8 @@ void rill__ring_add(rill_hub *hub, rill__ring **ring, rill__room *room,
                     rill__entry *e);
 /* Its newest, where that is |number|, has been sent to nobody. */
 void rill__ring_take_back(rill_hub *hub, rill__ring *ring, uint64_t number);
+/* What has |offset| cannot be kept, so nothing before it is. */
+void rill__ring_lose(rill_hub *hub, rill__ring *ring, uint64_t offset);
 /* NULL is fine.  A room's ring must not be freed while the room lives. */
 void rill__ring_free(rill_hub *hub, rill__ring *ring);
 

@@ -98,6 +98,13 @@ static bool too_old(const rill_hub *hub, const rill__ring *r) {
          rill__after(rill__ring_at(r, 0)->at, r->most_ms) <= hub->now;
 }
 
+/* No hole between what is kept and what follows. */
+void rill__ring_lose(rill_hub *hub, rill__ring *r, uint64_t offset) {
+  while (r->len > 0)
+    drop_oldest(hub, r);
+  r->lost = offset;
+}
+
 void rill__ring_add(rill_hub *hub, rill__ring **ring, rill__room *room,
                     rill__entry *e) {
   const rill_limits *l = &hub->config.limits;
@@ -120,9 +127,7 @@ void rill__ring_add(rill_hub *hub, rill__ring **ring, rill__room *room,
     hub->metrics.limit_history_bytes += e->size > r->most_bytes;
     hub->metrics.limit_history_total_bytes +=
         hub->history_bytes + e->size > l->history_total_bytes;
-    while (r->len > 0) /* no hole between what is kept and what follows */
-      drop_oldest(hub, r);
-    r->lost = e->offset;
+    rill__ring_lose(hub, r, e->offset);
     return;
   }
   r->v[(r->head + r->len++) % r->cap] = e;

@@ -173,6 +173,40 @@ static void test_publish_without_memory_leaves_no_room(void **state) {
   }
 }
 
+/* What could not be kept is a gap, not a hole that nobody is told of. */
+static void test_publish_without_memory_leaves_no_hole(void **state) {
+  pair *p = *state;
+
+  for (uint32_t batch_ms = 0; batch_ms <= 20; batch_ms += 20) {
+    uint64_t i = 0, before, used;
+    do {
+      const char *text;
+      end *e;
+      keeping(p, (rill_room_opts){.history = 10, .batch_ms = batch_ms});
+      publish(p, "h", "1", NULL);
+      pair_pass(p, 30 * RILL_MSEC);
+      talk_args(p, "2");
+      before = p->mem.calls;
+      p->mem.fail_at = before + ++i;
+      rill_publish(p->hub, rill_s("h"), "n", &p->hub->build, NULL);
+      pair_pass(p, 30 * RILL_MSEC);
+      used = p->mem.calls - before;
+      p->mem.fail_at = 0;
+      publish(p, "h", "3", NULL);
+      pair_pass(p, 30 * RILL_MSEC);
+      e = talk_json(p);
+      say(e, "{\"join\":\"h\",\"since\":0}");
+      text = said(e);
+      assert_non_null(strstr(text, "\"args\":[3]"));
+      if (strstr(text, "\"joined\":\"h\",\"at\":3,") != NULL &&
+          strstr(text, "\"recovered\":true") != NULL)
+        assert_non_null(strstr(text, "\"args\":[2]"));
+      pair_reset(p);
+    } while (i <= used);
+    assert_true(i > 3);
+  }
+}
+
 /* Stock clients hang up on more, and some form may not exist. */
 static void test_publish_not_too_many_attachments(void **state) {
   pair *p = *state;
@@ -651,6 +685,7 @@ int main(void) {
       PAIR_TEST(test_publish_numbers_in_order),
       PAIR_TEST(test_publish_done_is_sure_to_run),
       PAIR_TEST(test_publish_without_memory_leaves_no_room),
+      PAIR_TEST(test_publish_without_memory_leaves_no_hole),
       PAIR_TEST(test_publish_not_too_many_attachments),
       PAIR_TEST(test_publish_same_id_once),
       PAIR_TEST(test_publish_durable_is_stored_before_it_is_heard),
