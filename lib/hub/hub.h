@@ -116,6 +116,7 @@ struct rill_hub {
   bool remembers;           /* some room or space keeps or batches events */
   uint64_t history_lost;    /* the newest offset that was never kept */
   uint64_t history_gone;    /* the newest in a ring of a room that is gone */
+  uint64_t durable_gone;    /* the newest that only a store has */
   rill__user *users;
   rill__address *addresses;
   rill__link idle_addresses; /* without a conn, oldest first */

@@ -197,6 +197,8 @@ static void hand_on(const publication *p, const rill__work *w) {
     hub->history_lost = hub->offset;
     last--;
   }
+  if (room->count == 0 && room->ring == NULL) /* who comes back missed it */
+    hub->durable_gone = ++hub->offset;
   room->knows = true;
   room->last = last;
   if (last < w->op.last)

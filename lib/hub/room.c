@@ -96,11 +96,13 @@ static rill__room *room_new(rill_hub *hub, rill__space *space, rill_str name) {
   if (r == NULL)
     return NULL;
   r->space = space;
-  r->gone = hub->history_gone;
   r->life = ++hub->room_lives;
   r->name_len = (uint32_t)name.len;
   memcpy(r->name, name.ptr, name.len);
   set_opts(hub, r);
+  r->gone = hub->history_gone;
+  if (r->opts.durable && r->gone < hub->durable_gone)
+    r->gone = hub->durable_gone;
   HASH_ADD_KEYPTR_BYHASHVALUE(hh, space->rooms, r->name, r->name_len,
                               (unsigned)rill__hub_hash(hub, name), r);
   if (map_failed) {

@@ -120,10 +120,45 @@ static void test_catchup_takes_what_fits_in_count(void **state) {
       }
 }
 
+/* A ring that began later says nothing of what came before it. */
+static void test_catchup_of_what_nobody_heard(void **state) {
+  pair *p = *state;
+  rill_store *lasting = rill_store_memory(NULL, NULL);
+  const char *text;
+  char id[60];
+  end *e;
+
+  MUST(lasting != NULL);
+  memcpy(lasting->epoch, "lastsfor", RILL_STORE_EPOCH);
+  p->config.limits.history_ms = 1000;
+  talk_begin(p);
+  rill_room_defaults(p->hub, "h", &(rill_room_opts){.durable = true});
+  assert_int_equal(rill_store_use(p->hub, lasting), 0);
+  e = talk_get(p, "/sse/h", "");
+  rill_publish(p->hub, rill_s("h"), "n", talk_args(p, "1"), NULL);
+  pair_pass(p, 0);
+  assert_non_null(strstr(streamed(e), "id: EPOCH-1.1\n"));
+  end_eof(e, 0);
+  pair_pass(p, 2 * RILL_SEC); /* and with it the room */
+  assert_int_equal(pair_metrics(p).rooms, 0);
+  rill_publish(p->hub, rill_s("h"), "n", talk_args(p, "2"), NULL);
+  pair_pass(p, 0);
+  snprintf(id, sizeof id, "Last-Event-ID: %.8s-1.1\r\n", p->hub->epoch);
+  e = talk_get(p, "/sse/h", id);
+  pair_pass(p, 0);
+  text = strstr(streamed(e), "event: ");
+  assert_non_null(text);
+  assert_string_equal(
+      text, "event: n\nid: EPOCH-2.2\ndata: 2\n\n"
+            "event: session\nid: EPOCH-2.2\n"
+            "data: {\"sid\":\"*\",\"session\":\"*\",\"recovered\":true}\n\n");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       PAIR_TEST(test_catchup_takes_what_fits_in_bytes),
-      PAIR_TEST(test_catchup_takes_what_fits_in_count)};
+      PAIR_TEST(test_catchup_takes_what_fits_in_count),
+      PAIR_TEST(test_catchup_of_what_nobody_heard)};
 
   return cmocka_run_group_tests_name("catchup", tests, NULL, NULL);
 }

@@ -464,9 +464,9 @@ static void test_publish_who_returns_gets_the_rest(void **state) {
   answer_all(p, s);
   assert_string_equal(returns(p, s, e, 3, "lastsfor.0"),
                       "{\"event\":\"n\",\"args\":[0],\"room\":\"h\",\"at\":4,"
-                      "\"offset\":\"EPOCH-0\"}\n"
+                      "\"offset\":\"EPOCH-5\"}\n"
                       "{\"event\":\"n\",\"args\":[0],\"room\":\"h\",\"at\":5,"
-                      "\"offset\":\"EPOCH-0\"}\n"
+                      "\"offset\":\"EPOCH-5\"}\n"
                       "{\"joined\":\"h\",\"at\":5,\"epoch\":\"lastsfor.0\","
                       "\"recovered\":true,\"id\":1}");
   say(e, "{\"leave\":\"h\"}");
@@ -547,9 +547,9 @@ static void test_publish_who_returns_late_gets_the_newest(void **state) {
   pair_pass(p, 1 * RILL_SEC);
   assert_string_equal(returns(p, NULL, e, 0, NULL),
                       "{\"event\":\"n\",\"args\":[0],\"room\":\"h\",\"at\":2,"
-                      "\"offset\":\"EPOCH-0\"}\n"
+                      "\"offset\":\"EPOCH-3\"}\n"
                       "{\"event\":\"n\",\"args\":[0],\"room\":\"h\",\"at\":3,"
-                      "\"offset\":\"EPOCH-0\"}\n"
+                      "\"offset\":\"EPOCH-3\"}\n"
                       "{\"joined\":\"h\",\"at\":3,\"epoch\":\"EPOCH.0\","
                       "\"recovered\":false,\"gap\":[1,1],\"id\":1}");
 }
@@ -568,11 +568,11 @@ static void test_publish_while_somebody_returns(void **state) {
   publish(p, "h", "2", NULL);
   answer_all(p, s);
   assert_string_equal(said(e), "{\"event\":\"n\",\"args\":[1],\"room\":\"h\","
-                               "\"at\":1,\"offset\":\"EPOCH-0\"}\n"
+                               "\"at\":1,\"offset\":\"EPOCH-1\"}\n"
                                "{\"joined\":\"h\",\"at\":1,\"epoch\":"
                                "\"lastsfor.0\",\"recovered\":true,\"id\":1}\n"
                                "{\"event\":\"n\",\"args\":[2],\"room\":\"h\","
-                               "\"at\":2,\"offset\":\"EPOCH-1\"}");
+                               "\"at\":2,\"offset\":\"EPOCH-2\"}");
 }
 
 static void test_publish_ring_numbers_have_an_epoch(void **state) {
@@ -671,13 +671,13 @@ static void test_publish_stream_goes_on_by_number(void **state) {
   answer_all(p, s);
   text = streamed(e);
   assert_string_equal(
-      text, "event: n\nid: EPOCH-0.2\ndata: 2\n\n"
-            "event: n\nid: EPOCH-0.3\ndata: 3\n\n"
-            "event: session\nid: EPOCH-0.3\n"
+      text, "event: n\nid: EPOCH-3.2\ndata: 2\n\n"
+            "event: n\nid: EPOCH-3.3\ndata: 3\n\n"
+            "event: session\nid: EPOCH-3.3\n"
             "data: {\"sid\":\"*\",\"session\":\"*\",\"recovered\":true}\n\n");
   publish(p, "h", "4", NULL);
   answer_all(p, s);
-  assert_string_equal(streamed(e), "event: n\nid: EPOCH-1.4\ndata: 4\n\n");
+  assert_string_equal(streamed(e), "event: n\nid: EPOCH-4.4\ndata: 4\n\n");
 }
 
 int main(void) {
