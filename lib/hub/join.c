@@ -13,6 +13,7 @@ struct rill__join {
   int status;  /* of JOIN_DONE */
   bool client; /* it asked itself, and is told */
   bool denied; /* by the host, whatever |status| it gave */
+  bool answered;
   bool dropped; /* its client was lost: nobody is told */
   rill__join_how how;
   uint64_t serial; /* of JOIN_READ */
@@ -143,6 +144,17 @@ void rill__join_read(rill__peer *p, uint64_t serial, int status,
   rill__joins_deliver(p); /* before anything that is said there now */
 }
 
+/* Its client is told at once: what is said in the room from now on follows. */
+static void answer(rill__peer *p, rill__join *j) {
+  if (j->answered || !j->client || !p->open)
+    return;
+  j->answered = true;
+  if (!j->how.by_event && rill__envelope_speaks(p))
+    rill__envelope_joined(p, room_of(j), j->status, &j->how, &j->caught_up);
+  else
+    rill__room_event_joined(p, room_of(j), j->status, &j->how, &j->caught_up);
+}
+
 static bool may_join(const rill__peer *p) {
   return p->open || p->joining;
 }
@@ -158,6 +170,8 @@ static int settle(rill_peer peer, rill_str room, int verdict) {
     if (j->state == JOIN_WAIT && rill_str_eq(room_of(j), room)) {
       decide(p, j, verdict);
       rill__peer_due(p, RILL__DUE_JOINS);
+      if (j->state == JOIN_DONE)
+        answer(p, j);
       return 0;
     }
   return RILL_ERR_NOT_FOUND;
@@ -190,10 +204,7 @@ static void tell(rill__peer *p, rill__join *j) {
   const rill_handlers *h = rill__peer_handlers(p, &arg);
   int rv = 0;
 
-  if (p->open && j->client && !j->how.by_event && rill__envelope_speaks(p))
-    rill__envelope_joined(p, room_of(j), j->status, &j->how, &j->caught_up);
-  else if (p->open && j->client)
-    rill__room_event_joined(p, room_of(j), j->status, &j->how, &j->caught_up);
+  answer(p, j);
   if (p->open && h->on_joined != NULL) {
     p->hub->in_handler = true;
     rv = h->on_joined(rill__peer_handle(p), room_of(j), j->status, arg);

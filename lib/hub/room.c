@@ -74,10 +74,16 @@ void rill__room_opts_of(const rill_hub *hub, const rill__space *space,
     o->history = l->history_count;
   if (o->history_ms == 0 || o->history_ms > l->history_ms)
     o->history_ms = l->history_ms;
-  if (o->durable && o->keep_ms > 0 && o->keep_ms < o->history_ms)
-    o->history_ms = (uint32_t)o->keep_ms;
   if (o->history_bytes == 0 || o->history_bytes > l->history_bytes)
     o->history_bytes = l->history_bytes;
+  if (!o->durable) /* else the ring shows no more than the store keeps */
+    return;
+  if (o->keep_ms > 0 && o->keep_ms < o->history_ms)
+    o->history_ms = (uint32_t)o->keep_ms;
+  if (o->keep_count > 0 && o->keep_count < o->history)
+    o->history = o->keep_count;
+  if (o->keep_bytes > 0 && o->keep_bytes < o->history_bytes)
+    o->history_bytes = (uint32_t)o->keep_bytes;
 }
 
 static void set_opts(rill_hub *hub, rill__room *r) {

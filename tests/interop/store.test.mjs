@@ -66,7 +66,7 @@ function copy(name, change) {
 
 describe('what is no database of ours', () => {
   const cases = {
-    'of a later version': (bytes) => void bytes.writeUInt32BE(2, 60),
+    'of a later version': (bytes) => void bytes.writeUInt32BE(3, 60),
     'of another program': (bytes) => void bytes.writeUInt32BE(7, 68),
     'with a head that is none': (bytes) => void bytes.fill(0x20, 0, 16),
     'without its end': (bytes) => bytes.subarray(0, bytes.length / 2),

@@ -98,8 +98,15 @@ void book_joined(visitor *v, int room, rill_value answer) {
   uint64_t to = (uint64_t)rill_value_int(rill_value_at(gap, 1), 0);
   bool recovered = rill_get_bool(answer, "recovered", false), counts;
 
-  if (!s->said_since)
+  if (!s->said_since) { /* behind |at| it hears them all */
+    if (room == ROOM_RING && v->socketio)
+      return; /* it cannot count on, where events have no number */
+    if (s->knows || rill_value_type(rill_value_get(answer, "at")) != RILL_INT)
+      sim_breach(v->w, "I-VERDICT", "it is not told where it stands", at, 0);
+    s->knows = true;
+    s->last = at;
     return;
+  }
   counts = room != ROOM_RING || !v->socketio;
   if (recovered && (from != 0 || s->skip_from != 0))
     sim_breach(v->w, "I-VERDICT", "recovered, and some are missing", v->id, 0);
