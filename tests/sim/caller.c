@@ -194,8 +194,7 @@ static void deliver(caller *c, const arrival *a) {
   }
   if (a->offset[0] != '\0') {
     memcpy(c->offset, a->offset, sizeof c->offset);
-    if (a->n > c->cursor)
-      c->cursor = a->n;
+    c->cursor = a->n; /* back, where a replay follows a fresh session */
   }
   if (!a->asks || !sim_chance(w, 85))
     return;
