@@ -1060,7 +1060,9 @@ const receivers = {
       room?.askForAbsent();
   },
 
-  'presence:update'({users}, room) {
+  'presence:update'({room: name, users, more}, room) {
+    if (room && more)
+      everybodyAgain(name, room);
     for (const {userId, status, lastSeen} of room ? users : [])
       if (status === 'offline')
         room.went(userId, lastSeen);
@@ -1102,6 +1104,17 @@ function morePeople(name, after) {
     else
       rooms.get(name)?.askForAbsent();
   });
+}
+
+/* Too many to be named have changed; not all pages ask at the same moment. */
+function everybodyAgain(name, room) {
+  clearTimeout(room.asking);
+  room.asking = setTimeout(() => {
+    link.send('presence:list', {room: name}, (error, answer) => {
+      if (!error && answer)
+        receivers['presence:state'](answer, rooms.get(name));
+    });
+  }, 200 + 2000 * Math.random());
 }
 
 /* Who does not look at the page is away. */
