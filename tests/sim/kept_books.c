@@ -16,7 +16,8 @@ static bool may_skip(visitor *v, int room, uint64_t from, uint64_t to) {
   const shelf_log *log =
       room == ROOM_SHORT ? kept_log(v->w->kept, room) : NULL;
 
-  if (s->state == IN && log != NULL && log->first > to)
+  if ((s->state == IN || s->state == LEAVING) && log != NULL &&
+      log->first > to)
     return true;
   if (v->w->kept->may_lose || s->hole) {
     s->hole = false;
