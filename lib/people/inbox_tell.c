@@ -46,14 +46,22 @@ typedef struct telling {
   const rill_builder *args;
   rill_peer except;
   bool all; /* those too that have been told of a part: of what is over */
+  uint64_t part; /* not 0: only those, and if they have been told of that */
   size_t told;
 } telling;
+
+/* Is |p| among those that are being told of a part, up to |offset| at least? */
+static bool told_part(const rill__peer *p, uint64_t offset) {
+  return !rill__list_empty(&p->voice->untold) && p->voice->told_to >= offset;
+}
 
 static void tell_one(void *arg, rill__peer *p) {
   telling *t = arg;
 
   if (!rill__inbox_hears(t->in, p) ||
       rill_peer_eq(rill__peer_handle(p), t->except))
+    return;
+  if (t->part > 0 && !told_part(p, t->part))
     return;
   if (!rill__list_empty(&p->voice->untold) &&
       (!t->all || p->voice->told_to == 0))
@@ -72,11 +80,12 @@ static size_t tell(rill__inbox *in, telling t) {
 }
 
 static void tell_cleared(rill__inbox *in, const rill_builder *args,
-                         rill_peer except) {
+                         rill_peer except, uint64_t part) {
   tell(in, (telling){.name = "notification:cleared",
                      .args = args,
                      .except = except,
-                     .all = true});
+                     .all = true,
+                     .part = part});
 }
 
 static void count_one(void *arg, rill__peer *p) {
@@ -106,11 +115,12 @@ static void begin_cleared(const rill__inbox *in, rill_builder *b) {
   rill_put_array(b);
 }
 
-static void end_cleared(rill__inbox *in, rill_builder *b, rill_peer from) {
+static void end_cleared(rill__inbox *in, rill_builder *b, rill_peer from,
+                        uint64_t part) {
   rill_put_end(b);
   put_unread(b, in->count);
   rill_put_end(b);
-  tell_cleared(in, b, from);
+  tell_cleared(in, b, from, part);
   rill__builder_finish(b);
 }
 
@@ -122,7 +132,7 @@ void rill__inbox_clear(rill__inbox *in, rill__notice *n, rill_peer from) {
   rill__inbox_unlink(in, n);
   rill__notice_free(in->hub, n);
   in->hub->metrics.notify_acked_total++;
-  end_cleared(in, &b, from);
+  end_cleared(in, &b, from, 0);
 }
 
 size_t rill__inbox_clear_to(rill__inbox *in, uint64_t offset, rill_peer from) {
@@ -148,7 +158,7 @@ size_t rill__inbox_clear_to(rill__inbox *in, uint64_t offset, rill_peer from) {
   rill_put_uint(&b, offset);
   put_unread(&b, in->count);
   rill_put_end(&b);
-  tell_cleared(in, &b, from);
+  tell_cleared(in, &b, from, 0);
   rill__builder_finish(&b);
   return cleared;
 }
@@ -229,7 +239,22 @@ static void push_out(rill__inbox *in) {
     rill__inbox_drop(in, n);
   }
   if (any)
-    end_cleared(in, &b, (rill_peer){0});
+    end_cleared(in, &b, (rill_peer){0}, 0);
+}
+
+/*
+ * |old| is no more, in favour of a newer one: those that hear of that with
+ * the rest hear of this now, if they have been told of |old|.
+ */
+static void replace(rill__inbox *in, rill__notice *old) {
+  rill_builder b;
+
+  in->hub->metrics.notify_collapsed_total++;
+  rill__inbox_forget(in, old->offset);
+  rill__inbox_unlink(in, old);
+  begin_cleared(in, &b);
+  rill_put_str(&b, old->id);
+  end_cleared(in, &b, (rill_peer){0}, old->offset);
 }
 
 size_t rill__inbox_add(rill__inbox *in, rill__notice *n) {
@@ -243,11 +268,8 @@ size_t rill__inbox_add(rill__inbox *in, rill__notice *n) {
   in->last = n->offset;
   hub->metrics.notified_total++;
   old = rill__inbox_older(in, n);
-  if (old != NULL) {
-    hub->metrics.notify_collapsed_total++;
-    rill__inbox_forget(in, old->offset);
-    rill__inbox_unlink(in, old);
-  }
+  if (old != NULL)
+    replace(in, old);
   push_out(in);
   rill__builder_init(&b, &hub->alloc);
   rill__notice_put(&b, n, in->count, old != NULL ? old->id : (rill_str){0});
@@ -320,7 +342,7 @@ void rill__inbox_expire(rill__inbox *in) {
     rill__inbox_drop(in, n);
   }
   if (any)
-    end_cleared(in, &b, (rill_peer){0});
+    end_cleared(in, &b, (rill_peer){0}, 0);
 }
 
 static bool filling(const rill__voice *v) {

@@ -439,6 +439,42 @@ static void test_notify_tells_as_the_queue_drains(void **state) {
   assert_int_equal(ann->closed, 0);
 }
 
+/* What takes the place of one that was told comes with the rest: not both. */
+static void test_notify_replaced_while_the_queue_drains(void **state) {
+  static const rill_notify_opts opts = {.id = RILL_STR("new"),
+                                        .key = RILL_STR("k")};
+  rill_notify_opts first = opts;
+  pair *p = *state;
+  const char *all;
+  end *ann, *tab;
+
+  p->config.limits.soft_count = 2;
+  kit_begin(p);
+  first.id = rill_s("old");
+  rill_notify(p->hub, rill_s("ann"), "n", talk_args(p, "1"), &first);
+  kit_notify(p, "ann", "a");
+  kit_notify(p, "ann", "b");
+  kit_notify(p, "ann", "c");
+  tab = kit_open(p, "ann");
+  pair_pass(p, 100 * RILL_MSEC);
+  pair_pass(p, 100 * RILL_MSEC);
+  assert_string_equal(heard(tab), "old@1 n 1 (4); a@2 n \"a\" (4); "
+                                  "b@3 n \"b\" (4); c@4 n \"c\" (4); #4");
+  ann = talk_connect(p, "/json", false);
+  ann->room = 120; /* the answer to "open" */
+  say(ann, "{\"open\":{\"token\":\"ann\"}}");
+  rill_notify(p->hub, rill_s("ann"), "n", talk_args(p, "2"), &opts);
+  pair_pass(p, 0);
+  assert_string_equal(heard(tab), "!old new@5 n 2 (4)");
+  end_room(ann, SIZE_MAX);
+  for (int i = 0; i < 5; i++)
+    pair_pass(p, 100 * RILL_MSEC);
+  all = heard(ann);
+  assert_string_equal(all, "old@1 n 1 (4); a@2 n \"a\" (4); -old (4); "
+                           "b@3 n \"b\" (4); c@4 n \"c\" (4); "
+                           "new@5 n 2 (4); #4");
+}
+
 static void test_notify_waits_for_a_slow_store(void **state) {
   pair *p = *state;
   end *ann, *late;
@@ -996,6 +1032,7 @@ int main(void) {
       KIT_TEST(test_notify_namespaces_are_apart),
       KIT_TEST(test_notify_again_after_recovery),
       KIT_TEST(test_notify_tells_as_the_queue_drains),
+      KIT_TEST(test_notify_replaced_while_the_queue_drains),
       KIT_TEST(test_notify_waits_for_a_slow_store),
       KIT_TEST(test_notify_ends_while_waiting),
       KIT_TEST(test_notify_loading_fails),
