@@ -290,7 +290,7 @@ for (const kind of ['socketio', 'json'])
 
       const answer = await ann.ask('presence:watch', {users});
       assert.deepEqual(answer.users.map(({userId}) => userId).sort(),
-        users.toSorted());
+        [...users].sort());
       assert.equal((await ann.ask('presence:watch', {users: ['one-more']}))
         .error.code, 'limit');
       assert.equal(await limit(), from + 1);
