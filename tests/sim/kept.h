@@ -127,6 +127,7 @@ struct kept {
   uint64_t read_most[KEPT_ROOMS][KEPT_USERS]; /* has been said */
   uint32_t life; /* of the host; grows with each that ends */
   uint32_t readings; /* of its own, under way */
+  struct reading *reading;
   bool recovery, crashes, may_lose, ending;
 };
 
@@ -142,6 +143,7 @@ void kept_kill(world *w);
 /* ---- kept_act.c: what the host does of itself ---- */
 void kept_act(world *w);
 void kept_touched(world *w);
+void kept_forget_readings(kept *k);
 void kept_publish(world *w, int room, const char *id, const rill_event *ev);
 stay *kept_stay(world *w, rill_str sid);
 

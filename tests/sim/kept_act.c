@@ -145,11 +145,30 @@ static void forget_unsure(kept *k) {
 }
 
 typedef struct reading {
+  struct reading *next; /* of those under way */
   world *w;
   int room;
   rill_history_opts opts;
   uint32_t life;
 } reading;
+
+static void forget_reading(kept *k, const reading *r) {
+  struct reading **at = &k->reading;
+
+  while (*at != r)
+    at = &(*at)->next;
+  *at = r->next;
+  k->readings--;
+}
+
+/* The program is killed: nobody calls back. */
+void kept_forget_readings(kept *k) {
+  while (k->reading != NULL) {
+    reading *r = k->reading;
+    forget_reading(k, r);
+    free(r);
+  }
+}
 
 static void check_past(world *w, const reading *r, const rill_pasts *pasts) {
   const shelf_log *log = kept_log(w->kept, r->room);
@@ -172,7 +191,7 @@ static void has_read(rill_hub *hub, const rill_pasts *pasts, void *arg) {
 
   sim_handler_enter(w, hub);
   sim_note(w, "read", pasts->n, pasts->last, (uint64_t)(int64_t)pasts->status);
-  w->kept->readings--;
+  forget_reading(w->kept, r);
   if (pasts->status == 0 && r->room != ROOM_RING)
     check_past(w, r, pasts);
   if (pasts->status != 0 && pasts->n > 0)
@@ -196,10 +215,13 @@ static void read_back(world *w) {
     r->opts.before = 1 + sim_below(w, 100);
   rv = SIM_COMMAND(w, rill_history(w->nodes[0].hub, rill_s(kept_room(r->room)),
                                    &r->opts, has_read, r));
-  if (rv == 0)
-    w->kept->readings++;
-  else
+  if (rv != 0) {
     free(r);
+    return;
+  }
+  r->next = w->kept->reading;
+  w->kept->reading = r;
+  w->kept->readings++;
 }
 
 static void begin_again(world *w, void *a, uint64_t b) {

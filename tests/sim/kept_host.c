@@ -279,6 +279,6 @@ void kept_begin(world *w) {
 void kept_kill(world *w) {
   sim_note(w, "killed", w->kept->life, shelf_pending(w->kept->shelf), 0);
   w->kept->life++;
-  w->kept->readings = 0;
+  kept_forget_readings(w->kept);
   sim_node_kill(w, 0);
 }
