@@ -94,12 +94,9 @@ for (const kind of ['socketio', 'json'])
         const {error, joined} = await ann.join('chat', {since: 0});
         assert.deepEqual([error.code, joined], ['store', undefined]);
         assert.equal((await ann.join('chat')).error.code, 'store');
-        for (const [event, ask] of [['chat:message', {text: 'x'}],
-          ['notification:count', {}]])
-          assert.equal(code(await ann.ask(event, {room: 'chat', ...ask})),
-            'store', event);
+        assert.equal(code(await ann.ask('notification:count', {})), 'store');
         const counts = await counters(server);
-        assert.ok(counts.store_failures_total >= 4);
+        assert.ok(counts.store_failures_total >= 3);
         assert.equal(counts.published_total, 0);
 
         /* what needs no database goes on */
