@@ -226,19 +226,32 @@ static bool split_torn(rill__outq *q, rill__out_env *env, rill__extent *e,
   return true;
 }
 
+/*
+ * The first extent of which nothing is on the wire, behind |*prev|, cut free
+ * of what is; false: no memory.
+ */
+static bool first_free(rill__outq *q, rill__out_env *env, rill__extent **prev,
+                       rill__extent **out) {
+  uint32_t skip;
+
+  *out = first_whole(q, prev, &skip);
+  if (*out == NULL || skip == 0)
+    return true;
+  if (!split_torn(q, env, *out, skip))
+    return false;
+  *prev = *out;
+  *out = (*out)->next;
+  return true;
+}
+
 uint32_t rill__outq_drop_oldest(rill__outq *q, rill__out_env *env,
                                 uint32_t bytes, uint32_t count,
                                 uint32_t max_bytes, uint32_t max_count) {
   rill__extent *prev, *e;
-  uint32_t skip, dropped = 0;
+  uint32_t dropped = 0;
 
-  e = first_whole(q, &prev, &skip);
-  if (e != NULL && skip > 0) {
-    if (!split_torn(q, env, e, skip))
-      return 0;
-    prev = e;
-    e = e->next;
-  }
+  if (!first_free(q, env, &prev, &e))
+    return 0;
   while (e != NULL && ((uint64_t)q->bytes + bytes > max_bytes ||
                        (uint64_t)q->count + count > max_count)) {
     uint32_t len;
@@ -267,15 +280,9 @@ uint32_t rill__outq_drop_all(rill__outq *q, rill__out_env *env) {
 
 void rill__outq_cut(rill__outq *q, rill__out_env *env) {
   rill__extent *prev, *e;
-  uint32_t skip;
 
-  e = first_whole(q, &prev, &skip);
-  if (e != NULL && skip > 0) {
-    if (!split_torn(q, env, e, skip))
-      return;
-    prev = e;
-    e = e->next;
-  }
+  if (!first_free(q, env, &prev, &e))
+    return;
   while (e != NULL && e->kind == RILL__OUT_CONTROL) { /* a head */
     prev = e;
     e = e->next;
