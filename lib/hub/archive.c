@@ -91,17 +91,11 @@ static bool read_ring(rill__work *w, const rill__room *room) {
 
 static rill__work *work_of(rill_hub *hub, rill__space *space, rill_str room,
                            const rill_history_opts *opts, int *rv) {
-  rill__bytes name;
-  rill__work *w = NULL;
+  const rill_str none = {0};
   uint32_t most = hub->config.limits.history_page;
+  rill__work *w = rill__log_work(hub, RILL_STORE_READ, rill__space_name(space),
+                                 room, none, none, rv);
 
-  *rv = RILL_ERR_NOMEM;
-  rill__bytes_init(&name, &hub->alloc);
-  if (rill__log_name(&name, rill__space_name(space), room))
-    w = rill__work_new(hub, RILL_STORE_READ,
-                       (rill_str){(char *)name.data, name.len}, (rill_str){0},
-                       (rill_str){0}, rv);
-  rill__bytes_finish(&name);
   if (w == NULL)
     return NULL;
   w->op.reverse = opts->before > 0;

@@ -214,8 +214,8 @@ static void read_done(rill__work *w) {
 static int ask_store(rill__peer *p, rill_str room, const rill__join_how *how,
                      uint64_t serial, uint64_t keep_ms, rill__caught_up *out) {
   rill_hub *hub = p->hub;
-  rill__bytes name;
-  rill__work *w = NULL;
+  const rill_str none = {0};
+  rill__work *w;
   returning *r = rill__malloc(&hub->alloc, sizeof *r + room.len);
   int rv = RILL_ERR_NOMEM;
 
@@ -224,12 +224,9 @@ static int ask_store(rill__peer *p, rill_str room, const rill__join_how *how,
     return rv;
   *r = (returning){rill__peer_handle(p), serial, *how, room.len};
   memcpy(r->room, room.ptr, room.len);
-  rill__bytes_init(&name, &hub->alloc);
-  if (rill__log_name(&name, rill__space_name(rill__peer_space(p)), room))
-    w = rill__work_new(hub, RILL_STORE_READ,
-                       (rill_str){(char *)name.data, name.len}, (rill_str){0},
-                       (rill_str){0}, &rv);
-  rill__bytes_finish(&name);
+  w = rill__log_work(hub, RILL_STORE_READ,
+                     rill__space_name(rill__peer_space(p)), room, none, none,
+                     &rv);
   if (w == NULL) {
     rill__free(&hub->alloc, r, size_of(r));
     return rv;

@@ -39,30 +39,20 @@ static void errand_free(rill__work *w) {
   w->arg = NULL;
 }
 
-static rill__work *work_of(rill_hub *hub, const rill__room *room) {
-  rill__bytes name;
-  rill__work *w = NULL;
-  int rv;
-
-  rill__bytes_init(&name, &hub->alloc);
-  if (rill__log_name(&name, rill__space_name(room->space),
-                     rill__room_name(room)))
-    w = rill__work_new(hub, RILL_STORE_READ,
-                       (rill_str){(char *)name.data, name.len}, (rill_str){0},
-                       (rill_str){0}, &rv);
-  rill__bytes_finish(&name);
-  return w;
-}
-
 /* Reads the log of |room| behind |from|, or its newest; false: not now. */
 static bool send_errand(rill_hub *hub, rill__room *room, uint64_t from,
                         bool newest, void (*done)(rill__work *w)) {
+  const rill_str none = {0};
+  int rv;
   errand *e = rill__malloc(&hub->alloc, sizeof *e + room->name_len);
-  rill__work *w = e != NULL ? work_of(hub, room) : NULL;
+  rill__work *w =
+      e == NULL ? NULL
+                : rill__log_work(hub, RILL_STORE_READ,
+                                 rill__space_name(room->space),
+                                 rill__room_name(room), none, none, &rv);
 
   if (w == NULL) {
-    if (e != NULL)
-      rill__free(&hub->alloc, e, sizeof *e + room->name_len);
+    rill__free(&hub->alloc, e, sizeof *e + room->name_len);
     return false;
   }
   *e = (errand){room->space, room->life, room->name_len};

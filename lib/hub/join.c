@@ -6,6 +6,7 @@
 
 #include "hub/room.h"
 #include "hub/session.h"
+#include "hub/store.h"
 
 struct rill__join {
   rill__join *next;
@@ -117,7 +118,7 @@ const char *rill__join_code(int status, const rill__caught_up *out) {
     return "forbidden";
   if (!out->later)
     return "join";
-  return status == RILL_ERR_LIMIT ? "busy" : "store";
+  return rill__store_code(status);
 }
 
 static rill__join *reading(const rill__peer *p, uint64_t serial) {
@@ -214,27 +215,14 @@ static void tell(rill__peer *p, rill__join *j) {
   rill__peer_handled(p, rv);
 }
 
-/* Takes out the first that has been decided; NULL: there is none. */
-static rill__join *take_done(rill__peer_rare *rare) {
-  for (rill__join **at = &rare->joins, *j; (j = *at) != NULL; at = &j->next)
-    if (j->state == JOIN_DONE) {
+/* Takes out the first that is over and can be told; NULL: there is none. */
+static rill__join *take_done(const rill__peer *p) {
+  for (rill__join **at = &p->rare->joins, *j; (j = *at) != NULL; at = &j->next)
+    if (j->dropped || (j->state == JOIN_DONE && may_join(p))) {
       *at = j->next;
       return j;
     }
   return NULL;
-}
-
-static void free_dropped(rill_hub *hub, rill__peer_rare *rare) {
-  rill__join **at = &rare->joins, *j;
-
-  while ((j = *at) != NULL) {
-    if (!j->dropped) {
-      at = &j->next;
-      continue;
-    }
-    *at = j->next;
-    join_free(hub, j);
-  }
 }
 
 /*
@@ -248,11 +236,10 @@ bool rill__joins_deliver(rill__peer *p) {
 
   if (rare == NULL) /* told already, with those before */
     return true;
-  free_dropped(p->hub, rare);
   for (j = rare->joins; j != NULL && may_join(p); j = j->next)
     if (j->state == JOIN_ASK)
       ask(p, j);
-  while (may_join(p) && (j = take_done(rare)) != NULL) {
+  while ((j = take_done(p)) != NULL) {
     if (j->dropped) {
       join_free(p->hub, j);
     } else if (p->joining) { /* a stream that is not open yet */

@@ -56,16 +56,29 @@ bool rill__log_name(rill__bytes *out, rill_str space, rill_str room) {
   return !out->failed;
 }
 
+rill__work *rill__log_work(rill_hub *hub, rill_store_kind kind, rill_str space,
+                           rill_str room, rill_str id, rill_str data, int *rv) {
+  rill__bytes name;
+  rill__work *w = NULL;
+
+  *rv = RILL_ERR_NOMEM;
+  rill__bytes_init(&name, &hub->alloc);
+  if (rill__log_name(&name, space, room))
+    w = rill__work_new(hub, kind, (rill_str){(char *)name.data, name.len}, id,
+                       data, rv);
+  rill__bytes_finish(&name);
+  return w;
+}
+
 /* Of "busy" and "store" the writer may hope that it passes. */
 static const char *code_of(int status) {
   switch (status) {
   case RILL_ERR_LIMIT:
-    return "busy";
   case RILL_ERR_FULL:
   case RILL_ERR_IO:
   case RILL_ERR_CLOSED:
   case RILL_ERR_NOMEM:
-    return "store";
+    return rill__store_code(status);
   default:
     return "publish";
   }
@@ -227,20 +240,16 @@ static void stored(rill__work *w) {
 }
 
 static rill__work *append_of(publication *p, const rill__item *item, int *rv) {
-  rill_hub *hub = p->hub;
-  rill__bytes name, data;
+  rill__bytes data;
   rill__work *w = NULL;
 
   *rv = RILL_ERR_NOMEM;
-  rill__bytes_init(&name, &hub->alloc);
-  rill__bytes_init(&data, &hub->alloc);
+  rill__bytes_init(&data, &p->hub->alloc);
   rill__item_write(&data, item);
-  if (rill__log_name(&name, rill__space_name(p->space), room_of(p)) &&
-      !data.failed)
-    w = rill__work_new(hub, RILL_STORE_APPEND,
-                       (rill_str){(char *)name.data, name.len}, id_of(p),
+  if (!data.failed)
+    w = rill__log_work(p->hub, RILL_STORE_APPEND, rill__space_name(p->space),
+                       room_of(p), id_of(p),
                        (rill_str){(char *)data.data, data.len}, rv);
-  rill__bytes_finish(&name);
   rill__bytes_finish(&data);
   return w;
 }

@@ -7,7 +7,7 @@
 #include <rill/history.h>
 
 #include "hub/encode.h"
-#include "hub/hub.h"
+#include "hub/store.h"
 
 /* As rill_history; |drop| lets go of |arg| where the hub goes before. */
 typedef void (*rill__drop_fn)(rill_hub *hub, void *arg);
@@ -21,5 +21,11 @@ int rill__publish_item(rill_hub *hub, rill__space *space, rill_str room,
                        rill__item *item, const rill_record *as);
 /* The name of a room's log in the store; false: no memory. */
 bool rill__log_name(rill__bytes *out, rill_str space, rill_str room);
+/*
+ * As rill__work_new, for the log of a room: a READ, or the APPEND of |id| and
+ * |data|.
+ */
+rill__work *rill__log_work(rill_hub *hub, rill_store_kind kind, rill_str space,
+                           rill_str room, rill_str id, rill_str data, int *rv);
 
 #endif

@@ -46,6 +46,13 @@ bool rill__work_keep(rill__work *work);
 void rill__work_finish(rill__work *work);
 /* One that was not submitted. */
 void rill__work_free(rill__work *work);
+/*
+ * What a client is told where an operation could not be made, or failed: it
+ * may ask again later.
+ */
+static inline const char *rill__store_code(int status) {
+  return status == RILL_ERR_LIMIT ? "busy" : "store";
+}
 void rill__works_deliver(rill_hub *hub);
 void rill__store_free(rill_hub *hub);
 

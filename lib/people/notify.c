@@ -94,8 +94,7 @@ static void answer(const request *r, const rill_notified *out) {
     rill__ack_fail(
         r->ack,
         rill_s(r->kind == COUNT ? "notification:count" : "notification:ack"),
-        out->status == RILL_ERR_LIMIT ? "busy" : "store",
-        rill_strerror(out->status));
+        rill__store_code(out->status), rill_strerror(out->status));
     return;
   }
   if (!r->ack.wanted)

@@ -156,8 +156,7 @@ static void answer(const request *r, const rill_receipt *out) {
   if (out->status != 0) {
     rill__ack_fail(r->ack,
                    rill_s(r->kind == READ_TO ? "receipt:read" : "receipt:get"),
-                   out->status == RILL_ERR_LIMIT ? "busy" : "store",
-                   rill_strerror(out->status));
+                   rill__store_code(out->status), rill_strerror(out->status));
     return;
   }
   if (!r->ack.wanted)
