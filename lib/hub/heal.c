@@ -46,10 +46,10 @@ static bool send_errand(rill_hub *hub, rill__room *room, uint64_t from,
   int rv;
   errand *e = rill__malloc(&hub->alloc, sizeof *e + room->name_len);
   rill__work *w =
-      e == NULL ? NULL
-                : rill__log_work(hub, RILL_STORE_READ,
-                                 rill__space_name(room->space),
-                                 rill__room_name(room), none, none, &rv);
+      e == NULL
+          ? NULL
+          : rill__log_work(hub, RILL_STORE_READ, rill__space_name(room->space),
+                           rill__room_name(room), none, none, &rv);
 
   if (w == NULL) {
     rill__free(&hub->alloc, e, sizeof *e + room->name_len);
@@ -125,8 +125,7 @@ static void read_on(rill__heal *h) {
 
   h->reading = send_errand(hub, h->room, h->room->last, false, healed);
   rill__heap_set(&hub->timers, &h->timer,
-                 h->reading ? RILL_NEVER
-                            : hub->now + AGAIN_MS * RILL_MSEC);
+                 h->reading ? RILL_NEVER : hub->now + AGAIN_MS * RILL_MSEC);
 }
 
 static void healed(rill__work *w) {

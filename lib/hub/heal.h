@@ -19,8 +19,7 @@ static inline bool rill__room_whole(const rill__room *room) {
   return room->knows && room->heal == NULL;
 }
 /* |offset| is in the log: may it be heard now? */
-static inline bool rill__room_follows(const rill__room *room,
-                                      uint64_t offset) {
+static inline bool rill__room_follows(const rill__room *room, uint64_t offset) {
   return !room->knows || (room->heal == NULL && offset == room->last + 1);
 }
 /* Has the newest number read, where it is not known. */

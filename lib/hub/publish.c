@@ -21,7 +21,7 @@ static const rill_publish_opts plain;
 typedef struct publication {
   rill_hub *hub;
   rill__space *space; /* held by its count of rooms' users */
-  rill__room *room; /* while the store has it */
+  rill__room *room;   /* while the store has it */
   rill_ack_to ack;
   rill_published_fn done;
   void *arg;

@@ -52,30 +52,12 @@ static int authenticate(rill_request *req, void *arg) {
 }
 
 static void set_limits(world *w, rill_limits *l) {
-  l->head_ms = 2000;
-  l->body_ms = l->verdict_ms = l->keepalive_ms = 3000;
+  sim_event_limits(l);
   l->header_bytes = 2048;
-  l->body_bytes = l->message_bytes = l->payload_bytes = 8192;
-  l->message_ms = 3000;
-  l->close_ms = 1000;
-  l->ping_ms = 4000;
-  l->pong_ms = 3000;
-  l->idle_ms = 9000;
-  l->slow_ms = 4000;
-  l->queue_bytes = 65536;
-  l->queues_total_bytes = 8u << 20;
-  l->connect_ms = 5000;
+  l->payload_bytes = 8192;
   l->upgrade_ms = 3000;
   l->poll_close_ms = 3000;
-  l->recovery_ms = 6000;
-  l->history_ms = 9000;
   l->ack_ms = 3000;
-  l->conns_per_address = l->conns = 200;
-  l->accepts_per_sec = l->accepts_burst = RILL_UNLIMITED;
-  l->address_accepts_per_sec = l->address_accepts_burst = RILL_UNLIMITED;
-  l->messages_per_sec = l->messages_burst = RILL_UNLIMITED;
-  l->bytes_per_sec = l->bytes_burst = RILL_UNLIMITED;
-  l->control_per_sec = l->control_burst = RILL_UNLIMITED;
   if (!sim_fault(w, FAULT_TIGHT))
     return;
   l->soft_bytes = 600;
@@ -88,29 +70,10 @@ static void set_limits(world *w, rill_limits *l) {
 }
 
 static end *accept_stream(world *w) {
-  node *n = &w->nodes[0];
-  end *e = sim_end_new(w);
-  rill_conn_arg arg;
-  rill_conn_info info = {rill_s("10.0.0.1"), (uint16_t)e->id, false};
+  const rill_conn_info info = {rill_s("10.0.0.1"), (uint16_t)(w->ids + 1),
+                               false};
 
-  e->node = n;
-  if (rill_conn_new(&e->conn, n->hub, &info, sim_node_now(n)) != 0) {
-    e->conn = NULL;
-    if (!sim_fault(w, FAULT_NO_MEMORY))
-      sim_breach(w, "I-OOM", "rill_conn_new", 0, 0);
-    return e;
-  }
-  n->conns++;
-  n->turn_open = true;
-  arg.ptr = e;
-  rill_conn_set_arg(e->conn, arg);
-  e->wants = rill_wants(e->conn);
-  return e;
-}
-
-static void must(world *w, int rv, const char *what) {
-  if (rv != 0)
-    sim_breach(w, "setup", what, (uint64_t)(int64_t)rv, 0);
+  return sim_accept(w, &info);
 }
 
 void events_host_setup(world *w) {
@@ -128,15 +91,15 @@ void events_host_setup(world *w) {
   sim_node_start(w, 0, &config);
   hub = w->nodes[0].hub;
   w->accept = accept_stream;
-  must(w, rill_route(hub, "/sse", RILL_SSE, &opts), "route");
-  must(w, rill_route(hub, "/sse/:room", RILL_SSE, &opts), "route");
+  sim_must(w, rill_route(hub, "/sse", RILL_SSE, &opts), "route");
+  sim_must(w, rill_route(hub, "/sse/:room", RILL_SSE, &opts), "route");
   if (sim_fault(w, FAULT_DEFLATE))
     opts.deflate = (rill_deflate_opts){.enabled = true, .threshold = 20};
-  must(w, rill_route(hub, "/sio/", RILL_SOCKETIO, &opts), "route");
-  must(w, rill_route(hub, "/json", RILL_JSON, &opts), "route");
-  must(w, rill_space(hub, "/", &root), "space");
-  must(w, rill_room_defaults(hub, "h*", &history), "room defaults");
-  must(w, rill_room_defaults(hub, "b*", &batch), "room defaults");
-  must(w, rill_on(hub, NULL, "up", events_on_event, w), "on");
-  must(w, rill_on(hub, NULL, "ask", events_on_event, w), "on");
+  sim_must(w, rill_route(hub, "/sio/", RILL_SOCKETIO, &opts), "route");
+  sim_must(w, rill_route(hub, "/json", RILL_JSON, &opts), "route");
+  sim_must(w, rill_space(hub, "/", &root), "space");
+  sim_must(w, rill_room_defaults(hub, "h*", &history), "room defaults");
+  sim_must(w, rill_room_defaults(hub, "b*", &batch), "room defaults");
+  sim_must(w, rill_on(hub, NULL, "up", events_on_event, w), "on");
+  sim_must(w, rill_on(hub, NULL, "ask", events_on_event, w), "on");
 }

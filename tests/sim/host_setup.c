@@ -56,12 +56,8 @@ static void set_limits(world *w, rill_limits *l) {
 }
 
 static end *accept_stream(world *w) {
-  node *n = &w->nodes[0];
-  end *e = sim_end_new(w);
-  rill_conn_arg arg;
   char address[32];
-  rill_conn_info info = {.port = (uint16_t)(1024 + e->id % 60000)};
-  int rv;
+  rill_conn_info info = {.port = (uint16_t)(1024 + w->ids % 60000)};
 
   if (sim_chance(w, 10))
     snprintf(address, sizeof address, "unix");
@@ -70,32 +66,14 @@ static end *accept_stream(world *w) {
   else
     snprintf(address, sizeof address, "10.0.0.%u", 1 + sim_below(w, 20));
   info.address = rill_s(address);
-  e->node = n;
-  rv = rill_conn_new(&e->conn, n->hub, &info, sim_node_now(n));
-  sim_note(w, "accepted", e->id, (uint64_t)(int64_t)rv, 0);
-  if (rv != 0) {
-    e->conn = NULL;
-    if (rv != RILL_ERR_NOMEM || !sim_fault(w, FAULT_NO_MEMORY))
-      sim_breach(w, "I-OOM", "rill_conn_new", (uint64_t)(int64_t)rv, 0);
-    return e;
-  }
-  n->conns++;
-  n->turn_open = true;
-  arg.ptr = e;
-  rill_conn_set_arg(e->conn, arg);
-  e->wants = rill_wants(e->conn);
-  return e;
-}
-
-static void must(world *w, int rv, const char *what) {
-  if (rv != 0)
-    sim_breach(w, "setup", what, (uint64_t)(int64_t)rv, 0);
+  return sim_accept(w, &info);
 }
 
 void host_setup(world *w) {
   rill_config config;
   rill_route_opts opts = {.handlers = &host_handlers, .arg = w};
-  const rill_room_opts old = {.overflow = RILL_DROP_OLDEST}, newest = {.overflow = RILL_DROP_NEWEST};
+  const rill_room_opts old = {.overflow = RILL_DROP_OLDEST},
+                       newest = {.overflow = RILL_DROP_NEWEST};
   rill_hub *hub;
 
   rill_config_init(&config);
@@ -109,17 +87,17 @@ void host_setup(world *w) {
   sim_node_start(w, 0, &config);
   hub = w->nodes[0].hub;
   w->accept = accept_stream;
-  must(w, rill_route(hub, "/plain/:id", RILL_RAW, &opts), "route");
+  sim_must(w, rill_route(hub, "/plain/:id", RILL_RAW, &opts), "route");
   opts.deflate = (rill_deflate_opts){.enabled = true, .threshold = 50};
-  must(w, rill_route(hub, "/deflate/:id", RILL_RAW, &opts), "route");
+  sim_must(w, rill_route(hub, "/deflate/:id", RILL_RAW, &opts), "route");
   opts.deflate.server_context_takeover = true;
   opts.deflate.client_context_takeover = true;
   opts.deflate.server_max_window_bits = (uint8_t)(9 + sim_below(w, 7));
-  must(w, rill_route(hub, "/takeover/:id", RILL_RAW, &opts), "route");
-  must(w, rill_handle(hub, "GET", "/hello", host_hello, w), "handle");
-  must(w, rill_handle(hub, "POST", "/echo", host_echo_body, w), "handle");
-  must(w, rill_handle(hub, "GET", "/later", host_later, w), "handle");
-  must(w, rill_handle(hub, "*", "/fail", host_fail, w), "handle");
-  must(w, rill_room_defaults(hub, "old*", &old), "room defaults");
-  must(w, rill_room_defaults(hub, "new*", &newest), "room defaults");
+  sim_must(w, rill_route(hub, "/takeover/:id", RILL_RAW, &opts), "route");
+  sim_must(w, rill_handle(hub, "GET", "/hello", host_hello, w), "handle");
+  sim_must(w, rill_handle(hub, "POST", "/echo", host_echo_body, w), "handle");
+  sim_must(w, rill_handle(hub, "GET", "/later", host_later, w), "handle");
+  sim_must(w, rill_handle(hub, "*", "/fail", host_fail, w), "handle");
+  sim_must(w, rill_room_defaults(hub, "old*", &old), "room defaults");
+  sim_must(w, rill_room_defaults(hub, "new*", &newest), "room defaults");
 }

@@ -31,15 +31,15 @@ enum { DEAD, AWAY, THERE, BUSY }; /* statuses, in the order of rill_status */
 typedef struct seat {
   enum { OUT, JOINING, IN, LEAVING } state;
   bool wants;
-  bool knows;         /* |last| is the number of the newest that it has */
+  bool knows; /* |last| is the number of the newest that it has */
   uint64_t last;
-  uint32_t newest;    /* of the ring: the host's count of the newest */
+  uint32_t newest; /* of the ring: the host's count of the newest */
   char epoch[33];
-  bool said_since;    /* the join under way has said |since| */
+  bool said_since;                    /* the join under way has said |since| */
   uint64_t since, skip_from, skip_to; /* what was left out since then */
-  bool hole;          /* it has been told that some are lost */
-  bool lost_track;    /* came back while it was joining or leaving */
-  bool has_people;    /* it has been told who is there */
+  bool hole;                          /* it has been told that some are lost */
+  bool lost_track; /* came back while it was joining or leaving */
+  bool has_people; /* it has been told who is there */
   uint64_t version, count;
   struct person {
     bool there;
@@ -57,7 +57,15 @@ typedef struct saying {
   uint32_t life; /* of the visitor when it was said last */
 } saying;
 
-enum { ASK_JOIN, ASK_LEAVE, ASK_SAY, ASK_READ, ASK_CLEAR, ASK_CLEAR_TO, ASK_GET };
+enum {
+  ASK_JOIN,
+  ASK_LEAVE,
+  ASK_SAY,
+  ASK_READ,
+  ASK_CLEAR,
+  ASK_CLEAR_TO,
+  ASK_GET
+};
 
 typedef struct question {
   uint64_t id, n;
@@ -125,7 +133,7 @@ struct kept {
   uint32_t nnotes;
   uint64_t read[KEPT_ROOMS][KEPT_USERS];      /* has been answered */
   uint64_t read_most[KEPT_ROOMS][KEPT_USERS]; /* has been said */
-  uint32_t life; /* of the host; grows with each that ends */
+  uint32_t life;     /* of the host; grows with each that ends */
   uint32_t readings; /* of its own, under way */
   struct reading *reading;
   bool recovery, crashes, may_lose, ending;

@@ -41,13 +41,13 @@ static void published(rill_hub *hub, const rill_published *out, void *arg) {
 static void note_publication(kept *k, int room, const char *id) {
   if (k->npublications == k->publications_cap) {
     k->publications_cap = k->publications_cap * 2 + 64;
-    k->publications = realloc(k->publications, k->publications_cap *
-                                                   sizeof *k->publications);
+    k->publications =
+        realloc(k->publications, k->publications_cap * sizeof *k->publications);
     if (k->publications == NULL)
       abort();
   }
-  k->publications[k->npublications] = (publication){.room = room,
-                                                    .life = k->life};
+  k->publications[k->npublications] =
+      (publication){.room = room, .life = k->life};
   snprintf(k->publications[k->npublications++].id, 24, "%s", id);
 }
 

@@ -13,11 +13,9 @@
  */
 static bool may_skip(visitor *v, int room, uint64_t from, uint64_t to) {
   seat *s = &v->seats[room];
-  const shelf_log *log =
-      room == ROOM_SHORT ? kept_log(v->w->kept, room) : NULL;
+  const shelf_log *log = room == ROOM_SHORT ? kept_log(v->w->kept, room) : NULL;
 
-  if ((s->state == IN || s->state == LEAVING) && log != NULL &&
-      log->first > to)
+  if ((s->state == IN || s->state == LEAVING) && log != NULL && log->first > to)
     return true;
   if (v->w->kept->may_lose || s->hole) {
     s->hole = false;
@@ -73,7 +71,8 @@ void book_heard(visitor *v, int room, rill_str id, uint32_t n, uint64_t at) {
   for (; n == 0 && last > 0; last--) /* published as it came, without */
     if (strcmp(k->publications[last - 1].id, text) == 0)
       n = (uint32_t)last;
-  if (n == 0 || s->state == OUT || strcmp(k->publications[n - 1].id, text) != 0 ||
+  if (n == 0 || s->state == OUT ||
+      strcmp(k->publications[n - 1].id, text) != 0 ||
       k->publications[n - 1].room != room)
     sim_breach(v->w, "I-EVENT", "another event, or for others", v->id, n);
   if (room == ROOM_RING) {
@@ -180,7 +179,9 @@ void book_check(world *w) {
     for (int room = 0; room < KEPT_ROOMS; room++) {
       const seat *s = &v->seats[room];
       const shelf_log *log = room != ROOM_RING ? kept_log(k, room) : NULL;
-      if (s->state != (s->wants ? IN : s->state == IN ? IN : OUT) ||
+      if (s->state != (s->wants         ? IN
+                       : s->state == IN ? IN
+                                        : OUT) ||
           (s->state == IN) !=
               rill_in_room(v->stay->peer, rill_s(kept_room(room))))
         sim_breach(w, "I-LIVE", "it is not where it wants to be", v->id,

@@ -10,8 +10,12 @@
 static const char *const rooms[KEPT_ROOMS] = {"long", "short", "ring"};
 static const char *const users[KEPT_USERS] = {"", "ada", "bob", "cy"};
 
-const char *kept_room(int room) { return rooms[room]; }
-const char *kept_user(uint32_t user) { return users[user]; }
+const char *kept_room(int room) {
+  return rooms[room];
+}
+const char *kept_user(uint32_t user) {
+  return users[user];
+}
 
 int kept_room_of(rill_str name) {
   for (int i = 0; i < KEPT_ROOMS; i++)
@@ -172,25 +176,7 @@ static int on_say(rill_peer peer, const rill_event *ev, void *arg) {
 }
 
 static void set_limits(world *w, rill_limits *l) {
-  l->message_bytes = l->body_bytes = 8192;
-  l->message_ms = l->body_ms = l->verdict_ms = l->keepalive_ms = 3000;
-  l->head_ms = 2000;
-  l->close_ms = 1000;
-  l->ping_ms = 4000;
-  l->pong_ms = 3000;
-  l->idle_ms = 9000;
-  l->slow_ms = 4000;
-  l->queue_bytes = 65536;
-  l->queues_total_bytes = 8u << 20;
-  l->connect_ms = 5000;
-  l->recovery_ms = 6000;
-  l->history_ms = 9000;
-  l->conns_per_address = l->conns = 200;
-  l->accepts_per_sec = l->accepts_burst = RILL_UNLIMITED;
-  l->address_accepts_per_sec = l->address_accepts_burst = RILL_UNLIMITED;
-  l->messages_per_sec = l->messages_burst = RILL_UNLIMITED;
-  l->bytes_per_sec = l->bytes_burst = RILL_UNLIMITED;
-  l->control_per_sec = l->control_burst = RILL_UNLIMITED;
+  sim_event_limits(l);
   l->history_page = 25;
   l->presence_grace_ms = 3000;
   l->typing_ms = 3000;
@@ -206,41 +192,25 @@ static void set_limits(world *w, rill_limits *l) {
 }
 
 static end *accept_stream(world *w) {
-  node *n = &w->nodes[0];
-  end *e = sim_end_new(w);
-  rill_conn_arg arg;
-  rill_conn_info info = {rill_s("10.0.0.1"), (uint16_t)e->id, false};
+  const rill_conn_info info = {rill_s("10.0.0.1"), (uint16_t)(w->ids + 1),
+                               false};
 
-  e->node = n;
-  if (n->hub == NULL ||
-      rill_conn_new(&e->conn, n->hub, &info, sim_node_now(n)) != 0) {
-    e->conn = NULL;
-    return e;
-  }
-  n->conns++;
-  n->turn_open = true;
-  arg.ptr = e;
-  rill_conn_set_arg(e->conn, arg);
-  e->wants = rill_wants(e->conn);
-  return e;
-}
-
-static void must(world *w, int rv, const char *what) {
-  if (rv != 0)
-    sim_breach(w, "setup", what, (uint64_t)(int64_t)rv, 0);
+  return sim_accept(w, &info);
 }
 
 static void set_rooms(world *w, rill_hub *hub) {
-  const rill_room_opts all = {.durable = true, .presence = true,
-                              .typing = true};
-  const rill_room_opts some = {.durable = true, .typing = true,
-                               .keep_count = SHORT_COUNT};
-  const rill_room_opts ring = {.history = RING_COUNT, .presence = true,
-                               .typing = true};
+  const rill_room_opts all = {
+      .durable = true, .presence = true, .typing = true};
+  const rill_room_opts some = {
+      .durable = true, .typing = true, .keep_count = SHORT_COUNT};
+  const rill_room_opts ring = {
+      .history = RING_COUNT, .presence = true, .typing = true};
 
-  must(w, rill_room_defaults(hub, rooms[ROOM_LONG], &all), "room defaults");
-  must(w, rill_room_defaults(hub, rooms[ROOM_SHORT], &some), "room defaults");
-  must(w, rill_room_defaults(hub, rooms[ROOM_RING], &ring), "room defaults");
+  sim_must(w, rill_room_defaults(hub, rooms[ROOM_LONG], &all), "room defaults");
+  sim_must(w, rill_room_defaults(hub, rooms[ROOM_SHORT], &some),
+           "room defaults");
+  sim_must(w, rill_room_defaults(hub, rooms[ROOM_RING], &ring),
+           "room defaults");
 }
 
 void kept_begin(world *w) {
@@ -259,19 +229,19 @@ void kept_begin(world *w) {
   sim_node_start(w, 0, &config);
   hub = w->nodes[0].hub;
   w->accept = accept_stream;
-  must(w, rill_store_use(hub, shelf_store(w->kept->shelf)), "store");
+  sim_must(w, rill_store_use(hub, shelf_store(w->kept->shelf)), "store");
   if (sim_fault(w, FAULT_DEFLATE))
     opts.deflate = (rill_deflate_opts){.enabled = true, .threshold = 20};
-  must(w, rill_route(hub, "/sio/", RILL_SOCKETIO, &opts), "route");
-  must(w, rill_route(hub, "/json", RILL_JSON, &opts), "route");
-  must(w, rill_space(hub, "/", &root), "space");
+  sim_must(w, rill_route(hub, "/sio/", RILL_SOCKETIO, &opts), "route");
+  sim_must(w, rill_route(hub, "/json", RILL_JSON, &opts), "route");
+  sim_must(w, rill_space(hub, "/", &root), "space");
   set_rooms(w, hub);
-  must(w, rill_on(hub, NULL, "say", on_say, w), "on");
-  must(w, rill_room_events(hub, NULL), "room events");
-  must(w, rill_presence_events(hub, NULL, NULL), "presence events");
-  must(w, rill_typing_events(hub, NULL), "typing events");
-  must(w, rill_notify_events(hub, NULL, NULL), "notify events");
-  must(w, rill_receipt_events(hub, NULL, NULL), "receipt events");
+  sim_must(w, rill_on(hub, NULL, "say", on_say, w), "on");
+  sim_must(w, rill_room_events(hub, NULL), "room events");
+  sim_must(w, rill_presence_events(hub, NULL, NULL), "presence events");
+  sim_must(w, rill_typing_events(hub, NULL), "typing events");
+  sim_must(w, rill_notify_events(hub, NULL, NULL), "notify events");
+  sim_must(w, rill_receipt_events(hub, NULL, NULL), "receipt events");
   w->calm = calm;
   sim_note(w, "begins", w->kept->life, 0, 0);
 }

@@ -71,8 +71,8 @@ static void on_typing(visitor *v, rill_value arg) {
     sim_breach(v->w, "I-TYPING", "of a room where it is not", v->id, 0);
   v->seats[room].typing = 0;
   while (rill_walk_next(&walk))
-    v->seats[room].typing |=
-        1u << kept_user_of(v->w, rill_value_str(walk.value));
+    v->seats[room].typing |= 1u
+                             << kept_user_of(v->w, rill_value_str(walk.value));
 }
 
 static void on_receipts(visitor *v, rill_value arg, bool asked) {
@@ -107,8 +107,8 @@ static uint32_t waiting(const visitor *v) {
 /* More than that may be on their way, where it is told of all anew. */
 static void check_unread(visitor *v, rill_value arg, bool all) {
   v->unread = (uint64_t)rill_get_int(arg, "unread", -1);
-  if (v->counted && (v->unread < waiting(v) ||
-                     (all && v->unread != waiting(v))))
+  if (v->counted &&
+      (v->unread < waiting(v) || (all && v->unread != waiting(v))))
     sim_breach(v->w, "I-NOTE", "another number than are told of", v->unread,
                waiting(v));
 }

@@ -69,8 +69,8 @@ static void end_all(world *w) {
 
   k->ending = true;
   if (sim_chance(w, 50))
-    SIM_COMMAND(w, rill_drain(w->nodes[0].hub,
-                              sim_below(w, 3000) * RILL_MSEC, w->now));
+    SIM_COMMAND(
+        w, rill_drain(w->nodes[0].hub, sim_below(w, 3000) * RILL_MSEC, w->now));
   else
     for (uint32_t i = 0; i < k->nvisitors; i++)
       visitor_leave(k->visitors[i]);

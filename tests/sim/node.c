@@ -225,3 +225,55 @@ void sim_tick(node *n) {
     n->late = sim_below(w, 2500) * RILL_MSEC;
   sim_maybe_turn(n);
 }
+
+end *sim_accept(world *w, const rill_conn_info *info) {
+  node *n = &w->nodes[0];
+  end *e = sim_end_new(w);
+  rill_conn_arg arg = {.ptr = e};
+  int rv = RILL_ERR_CLOSED; /* nobody listens */
+
+  e->node = n;
+  if (n->hub != NULL)
+    rv = rill_conn_new(&e->conn, n->hub, info, sim_node_now(n));
+  sim_note(w, "accepted", e->id, (uint64_t)(int64_t)rv, 0);
+  if (rv != 0) {
+    e->conn = NULL;
+    if (n->hub != NULL &&
+        (rv != RILL_ERR_NOMEM || !sim_fault(w, FAULT_NO_MEMORY)))
+      sim_breach(w, "I-OOM", "rill_conn_new", (uint64_t)(int64_t)rv, 0);
+    return e;
+  }
+  n->conns++;
+  n->turn_open = true;
+  rill_conn_set_arg(e->conn, arg);
+  e->wants = rill_wants(e->conn);
+  return e;
+}
+
+void sim_event_limits(rill_limits *l) {
+  l->head_ms = 2000;
+  l->body_ms = l->verdict_ms = l->keepalive_ms = 3000;
+  l->body_bytes = l->message_bytes = 8192;
+  l->message_ms = 3000;
+  l->close_ms = 1000;
+  l->ping_ms = 4000;
+  l->pong_ms = 3000;
+  l->idle_ms = 9000;
+  l->slow_ms = 4000;
+  l->queue_bytes = 65536;
+  l->queues_total_bytes = 8u << 20;
+  l->connect_ms = 5000;
+  l->recovery_ms = 6000;
+  l->history_ms = 9000;
+  l->conns_per_address = l->conns = 200;
+  l->accepts_per_sec = l->accepts_burst = RILL_UNLIMITED;
+  l->address_accepts_per_sec = l->address_accepts_burst = RILL_UNLIMITED;
+  l->messages_per_sec = l->messages_burst = RILL_UNLIMITED;
+  l->bytes_per_sec = l->bytes_burst = RILL_UNLIMITED;
+  l->control_per_sec = l->control_burst = RILL_UNLIMITED;
+}
+
+void sim_must(world *w, int rv, const char *what) {
+  if (rv != 0)
+    sim_breach(w, "setup", what, (uint64_t)(int64_t)rv, 0);
+}

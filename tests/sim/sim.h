@@ -187,6 +187,12 @@ void sim_node_kill(world *w, uint32_t index);
 void sim_node_turn(node *n);
 rill_time sim_node_now(node *n);
 
+/* The first node's end of a new stream; without a conn where none is to be had. */
+end *sim_accept(world *w, const rill_conn_info *info);
+/* What the scenes of clients with events have in common. */
+void sim_event_limits(rill_limits *l);
+void sim_must(world *w, int rv, const char *what); /* while it is set up */
+
 void sim_later(world *w, rill_time in, todo_fn fn, void *a, uint64_t b);
 /* Runs until |until|, or until |done| says so. */
 void sim_run(world *w, rill_time until, bool (*done)(world *w));

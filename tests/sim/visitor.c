@@ -21,8 +21,8 @@ static void opened(void *owner, wire *r) {
   else
     snprintf(text, sizeof text,
              "{\"open\":{\"token\":\"v%u\"},\"resume\":\"%s\"%s%s%s}", v->id,
-             v->secret, v->offset[0] != '\0' ? ",\"offset\":\"" : "",
-             v->offset, v->offset[0] != '\0' ? "\"" : "");
+             v->secret, v->offset[0] != '\0' ? ",\"offset\":\"" : "", v->offset,
+             v->offset[0] != '\0' ? "\"" : "");
   visitor_packet(v, text);
 }
 
@@ -157,20 +157,21 @@ void visitor_event(visitor *v, uint64_t id, const char *name,
   vsnprintf(arg, sizeof arg, format, args);
   va_end(args);
   if (id > 0)
-    snprintf(number, sizeof number, "%s%llu", v->socketio ? "" : ",\"id\":",
-             (unsigned long long)id);
+    snprintf(number, sizeof number, "%s%llu",
+             v->socketio ? "" : ",\"id\":", (unsigned long long)id);
   if (v->socketio)
     snprintf(text, sizeof text, "42%s[\"%s\",%s]", number, name, arg);
   else
-    snprintf(text, sizeof text, "{\"event\":\"%s\",\"args\":[%s]%s}", name,
-             arg, number);
+    snprintf(text, sizeof text, "{\"event\":\"%s\",\"args\":[%s]%s}", name, arg,
+             number);
   visitor_packet(v, text);
 }
 
 uint64_t visitor_ask(visitor *v, int kind, int room, uint64_t n) {
   if (v->nquestions == sizeof v->questions / sizeof v->questions[0])
     return 0;
-  v->questions[v->nquestions++] = (question){++v->next_question, n, kind, room, v->life};
+  v->questions[v->nquestions++] =
+      (question){++v->next_question, n, kind, room, v->life};
   return v->next_question;
 }
 

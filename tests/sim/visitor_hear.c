@@ -183,7 +183,8 @@ static void on_event(visitor *v, rill_str name, rill_value args, uint64_t at) {
     people_event(v, name, arg);
   }
   if (v->socketio && n > 1)
-    set(v->offset, sizeof v->offset, rill_value_str(rill_value_at(args, n - 1)));
+    set(v->offset, sizeof v->offset,
+        rill_value_str(rill_value_at(args, n - 1)));
 }
 
 static void on_envelope(visitor *v, rill_value m) {
@@ -223,10 +224,10 @@ static void on_socketio(visitor *v, char kind, uint64_t id, rill_value value) {
   rill_builder *args;
 
   if (kind == '0') {
-    bool same = v->stay != NULL && rill_str_eq(rill_s(v->stay->sid),
-                                               rill_get_str(value, "sid"));
-    visitor_connected(v, rill_get_str(value, "sid"),
-                      rill_get_str(value, "pid"), same);
+    bool same = v->stay != NULL &&
+                rill_str_eq(rill_s(v->stay->sid), rill_get_str(value, "sid"));
+    visitor_connected(v, rill_get_str(value, "sid"), rill_get_str(value, "pid"),
+                      same);
   } else if (kind == '3') {
     on_answer(v, id, first, rill_value_get(first, "error"));
   } else if (kind == '2') {
