@@ -86,22 +86,27 @@ void rill__room_learn(rill_hub *hub, rill__room *room) {
     room->learning = send_errand(hub, room, 0, true, learned);
 }
 
-/* Sends one record, where it has not been heard. */
+/*
+ * Sends one record, where it has not been heard.  Only want of memory passes:
+ * what is no event, or has no form that could be sent, holds nobody up.
+ */
 static int hear(rill_hub *hub, rill__room *room, const rill_record *r) {
   rill__tape tape;
   rill__item item;
-  int rv = RILL_ERR_NOMEM;
+  int rv;
 
   if (r->offset <= room->last)
     return 0;
   rill__tape_init(&tape, &hub->alloc);
   if (rill__item_read(&tape, r->data, &item))
     rv = rill__publish_item(hub, room->space, rill__room_name(room), &item, r);
+  else
+    rv = tape.failed ? RILL_ERR_NOMEM : RILL_ERR_IO;
   rill__tape_finish(&tape);
-  if (rv != 0)
+  if (rv == RILL_ERR_NOMEM)
     return rv;
   room->last = r->offset;
-  hub->metrics.healed_total++;
+  hub->metrics.healed_total += rv == 0;
   return 0;
 }
 

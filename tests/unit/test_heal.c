@@ -7,6 +7,8 @@
 #include "store_double.h"
 #include "talk.h"
 
+#include "hub/publish.h"
+
 static store_double stored;
 
 static void begin(pair *p, bool recovering) {
@@ -141,6 +143,31 @@ static void test_heal_tries_again(void **state) {
   end_it(p);
 }
 
+static void is_done(rill__work *w) {
+  MUST(w->op.status == 0);
+}
+
+/* What is no event, or cannot be sent, holds nobody up. */
+static void test_heal_passes_over_what_is_no_event(void **state) {
+  pair *p = *state;
+  rill__work *w;
+  end *e;
+  int rv;
+
+  begin(p, false);
+  e = member(p);
+  publish(p, "1");
+  w = rill__log_work(p->hub, RILL_STORE_APPEND, rill_s("/"), rill_s("h"),
+                     rill_s("x"), rill_s("\xc1"), &rv);
+  MUST(w != NULL);
+  w->done = is_done;
+  rill__work_submit(w);
+  publish(p, "3");
+  publish(p, "4");
+  assert_string_equal(heard(e), "1@1 3@3 4@4");
+  end_it(p);
+}
+
 /* Who catches up meanwhile gets each once, and so do the others. */
 static void test_heal_while_somebody_returns(void **state) {
   pair *p = *state;
@@ -248,6 +275,7 @@ int main(void) {
       PAIR_TEST(test_heal_written_though_it_failed),
       PAIR_TEST(test_heal_keeps_the_order),
       PAIR_TEST(test_heal_tries_again),
+      PAIR_TEST(test_heal_passes_over_what_is_no_event),
       PAIR_TEST(test_heal_while_somebody_returns),
       PAIR_TEST(test_heal_where_the_room_stands),
       PAIR_TEST(test_heal_returns_from_the_ring),
