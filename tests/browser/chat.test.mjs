@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import {createHmac} from 'node:crypto';
 import {mkdir, mkdtemp, rm} from 'node:fs/promises';
+import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import {after, before, beforeEach, afterEach, test} from 'node:test';
@@ -698,6 +699,8 @@ test('a reload without a connection keeps what waits', async () => {
 
   await ben.say('first');
   await ann.sees('first');
+  await ben.page.waitForFunction(() => /* it has been answered */
+    document.querySelectorAll('.pending .text').length === 0);
   await ben.page.evaluate(() => { link.stop(''); });
   await ben.say('typed in vain?');
   await ben.say('the last');
@@ -739,6 +742,45 @@ test('who comes later sees when others were here', async () => {
   await ann.noted('Ben joined');
   await ann.page.waitForSelector('#absent-part', {state: 'hidden'});
   await back.close();
+});
+
+/* Somebody in the lobby, from an address of its own; resolves once let in. */
+const crowd = (i) => new Promise((resolve, reject) => {
+  const socket = net.connect({port: chat.port, host: '127.0.0.1',
+    localAddress: `127.0.1.${i + 1}`});
+  const says = (message) => {
+    const text = Buffer.from(JSON.stringify(message));
+    socket.write(Buffer.concat([
+      Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), text]));
+  };
+  let heard = '';
+
+  socket.on('error', reject);
+  socket.on('data', (data) => {
+    heard += data.toString('latin1');
+    if (heard.includes('"error"'))
+      reject(new Error(heard));
+    if (heard.includes('"open"'))
+      resolve({join: () => says({join: 'lobby'}), end: () => socket.end()});
+  });
+  socket.write('GET /ws HTTP/1.1\r\nHost: localhost\r\n' +
+    'Connection: Upgrade\r\nUpgrade: websocket\r\n' +
+    'Sec-WebSocket-Version: 13\r\n' +
+    'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n');
+  says({open: {name: `guest-${i}`, key: `key-${i}`}});
+});
+
+test('a crowd that comes at once is listed', async () => {
+  const ann = await (await open(chat.port)).enter('Ann');
+  const guests = await Promise.all(Array.from({length: 120}, (_, i) =>
+    crowd(i)));
+
+  for (const guest of guests) /* more than an update names */
+    guest.join();
+  await ann.page.waitForFunction(() =>
+    document.querySelectorAll('#people .name').length === 121);
+  for (const guest of guests)
+    guest.end();
 });
 
 test('it looks like something', async () => {
