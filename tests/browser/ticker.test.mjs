@@ -52,10 +52,10 @@ const numbers = (tab) => tab.page.evaluate(() => Object.fromEntries(
 
 /* Every symbol has |count| values more than now. */
 const more = (tab, count) => tab.page.evaluate((count) => {
-  const enough = prices.get('BROOK').series.last.n + count;
+  const enough = (prices.get('BROOK').series.last?.n ?? -1) + count;
   return new Promise((resolve) => {
     const timer = setInterval(() => {
-      if ([...prices.values()].every(({series}) => series.last.n >= enough)) {
+      if ([...prices.values()].every(({series}) => series.last?.n >= enough)) {
         clearInterval(timer);
         resolve();
       }
