@@ -255,15 +255,30 @@ static void expire(rill__typing *t) {
   }
 }
 
-/* The others know. */
-static void told(rill__typing *t) {
-  rill__link *l;
-
-  while ((l = rill__list_shift(&t->differ)) != NULL) {
+/*
+ * Those of |telling| are what is being told.  Telling may close a slow peer,
+ * so one of them may stop, or start, before it ends: that is news then.
+ */
+static void begin_telling(rill__typing *t, rill__link *telling) {
+  rill__list_init(telling);
+  rill__list_splice(telling, &t->differ);
+  for (rill__link *l = telling->next; l != telling; l = l->next) {
     typer *y = RILL__CONTAINER(l, typer, differs);
     y->told = y->typing;
-    if (!y->typing)
+  }
+}
+
+static void end_telling(rill__typing *t, rill__link *telling, bool heard) {
+  rill__link *l;
+
+  while ((l = rill__list_shift(telling)) != NULL) {
+    typer *y = RILL__CONTAINER(l, typer, differs);
+    if (!heard) {
+      y->told = !y->told;
+      rill__list_push(&t->differ, l);
+    } else if (!y->typing) {
       typer_free(t, y);
+    }
   }
 }
 
@@ -293,6 +308,7 @@ static void tell(rill__typing *t, bool all) {
   uint32_t count = all ? t->count : known(t);
   rill__bytes key;
   rill_builder b;
+  rill__link telling;
   int rv = RILL_ERR_NOMEM;
 
   if (!all && count == 0)
@@ -302,12 +318,14 @@ static void tell(rill__typing *t, bool all) {
   rill__bytes_str(&key, "typing:update ");
   rill__bytes_add(&key, name.ptr, name.len);
   put_list(t, &b, all, count);
+  if (all)
+    begin_telling(t, &telling);
   if (!key.failed)
     rv = rill__tell(hub, t->room->space, &to, "typing:update", &b,
                     (rill_str){(char *)key.data, key.len});
-  if (all && rv != RILL_ERR_NOMEM) {
-    hub->metrics.typing_updates_total++;
-    told(t);
+  if (all) {
+    hub->metrics.typing_updates_total += rv != RILL_ERR_NOMEM;
+    end_telling(t, &telling, rv != RILL_ERR_NOMEM);
   }
   rill__builder_finish(&b);
   rill__bytes_finish(&key);

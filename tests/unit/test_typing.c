@@ -204,6 +204,32 @@ static void test_typing_undone_for_who_joins(void **state) {
   assert_string_equal(heard(cid), "update");
 }
 
+/*
+ * Telling the room may close a slow peer that is being told of: that it has
+ * stopped is told in the next window.
+ */
+static void test_typing_telling_closes_the_slow(void **state) {
+  pair *p = *state;
+  end *ann, *slow;
+
+  p->config.limits.queue_count = 2;
+  p->config.limits.soft_count = 2;
+  begin(p, true);
+  ann = kit_open(p, "ann", "r");
+  slow = kit_open(p, "slow", "r");
+  said(ann);
+  slow->room = 0;
+  assert_int_equal(rill_emit_peer(slow->peer, "full", NULL, NULL), 0);
+  assert_int_equal(rill_emit_peer(slow->peer, "full", NULL, NULL), RILL_BUSY);
+  type(slow, true);
+  window(p);
+  assert_false(rill_is_open(slow->peer));
+  assert_string_equal(heard(ann), "update slow");
+  window(p);
+  assert_string_equal(heard(ann), "update");
+  talk_give_up(p);
+}
+
 static void test_typing_events(void **state) {
   pair *p = *state;
   end *ann, *ben;
@@ -358,6 +384,7 @@ int main(void) {
       PAIR_TEST(test_typing_ends_with_a_message),
       PAIR_TEST(test_typing_list_for_who_joins),
       PAIR_TEST(test_typing_undone_for_who_joins),
+      PAIR_TEST(test_typing_telling_closes_the_slow),
       PAIR_TEST(test_typing_events),
       PAIR_TEST(test_typing_that_cannot_be),
       PAIR_TEST(test_typing_is_not_kept),
