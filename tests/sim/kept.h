@@ -86,7 +86,7 @@ struct visitor {
   int status; /* what it has shown last */
   saying sayings[40];
   uint32_t nsayings;
-  question questions[192]; /* all that it may have asked in two lives */
+  question questions[192]; /* all that it may have asked in a few lives */
   uint32_t nquestions;
   uint64_t next_question;
   char *held[300]; /* events before the answer to its connecting */

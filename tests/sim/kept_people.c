@@ -255,7 +255,8 @@ static void check_notes(visitor *v) {
       continue;
     if (n->must && !expired && !v->notes[i])
       sim_breach(v->w, "I-NOTE", "it waits, and was not told", v->id, i);
-    if (shelf_fails(k->shelf) && (n->key > 0 || n->expires > 0))
+    if ((shelf_fails(k->shelf) || k->may_lose) &&
+        (n->key > 0 || n->expires > 0))
       continue; /* what failed to be removed may be back after a restart */
     if (v->notes[i] &&
         (!n->may || (expired && n->expires + 2000 < people_wall(v->w))))

@@ -82,11 +82,12 @@ void visitor_start(world *w, void *a, uint64_t life) {
 }
 
 /* What it has asked may still be answered, if it comes back as who it was. */
+enum { LIVES = 4 };
 static void forget_questions(visitor *v) {
   uint32_t left = 0;
 
   for (uint32_t i = 0; i < v->nquestions; i++)
-    if (v->questions[i].life == v->life)
+    if (v->questions[i].life + LIVES > v->life)
       v->questions[left++] = v->questions[i];
   v->nquestions = left;
 }
@@ -288,7 +289,7 @@ void visitor_act(visitor *v) {
   uint32_t what = sim_below(v->w, 100);
   seat *s = &v->seats[room];
 
-  if (v->state != TALKS || v->nquestions > 50)
+  if (v->state != TALKS || v->nquestions > 100)
     return;
   if (what < 45 && s->state == IN)
     say_something(v, room);

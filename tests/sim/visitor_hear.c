@@ -124,7 +124,7 @@ static void on_answer(visitor *v, uint64_t id, rill_value answer,
       v->questions[i] = v->questions[--v->nquestions];
     }
   if (q.id == 0 && v->life > 0 && id <= v->next_question)
-    return; /* of a life before the last */
+    return; /* of a life long ago */
   if (q.id == 0)
     sim_breach(v->w, "I-ACK", "an answer that nobody waits for", v->id, id);
   sim_note(v->w, "answer", v->id, (uint64_t)q.kind, failed);
